@@ -234,7 +234,10 @@ def test_with_groups_the_verdict_follows_an_interval_of_whole_groups(
 
 
 @pytest.mark.parametrize("n_groups", [1, 2, 4, 5])
-def test_with_few_groups_there_is_no_verdict(n_groups: int, reviews: ReviewsParameters) -> None:
+@pytest.mark.parametrize("metric", ["accuracy", "f1_macro"])
+def test_with_few_groups_there_is_no_verdict(
+    metric: str, n_groups: int, reviews: ReviewsParameters
+) -> None:
     """The model is better in each, so an interval would exclude 0 whatever their number."""
     good = make_predictions(300, reviews.labels)
     good["predicted_sentiment"] = good["sentiment"]
@@ -242,7 +245,7 @@ def test_with_few_groups_there_is_no_verdict(n_groups: int, reviews: ReviewsPara
     other = np.where(good["sentiment"] == "positive", "negative", "positive")
     worse.loc[::10, "predicted_sentiment"] = other[::10]
     groups = (np.arange(300) * n_groups // 300).astype(np.uint64)
-    metrics = measure(good, worse, reviews, groups=groups)
+    metrics = measure(good, worse, reviews, metric=metric, groups=groups)
     assert n_groups == 1 or metrics["metric_gain"] > 0
     # With fewer groups, the interval of a bootstrap would be far too narrow.
     assert (n_groups == 5) == (metrics.get("metric_gain_low", 0) > 0)

@@ -241,7 +241,13 @@ def compute_metrics(
     of_baseline: dict[str, Any] = {}
     if baseline_decision["has_thresholds"] and not has_target:
         baseline, of_baseline = _choose_baseline(baseline, metric, reviews.labels)
-    compare = partial(_compare, reviews=reviews, report=report, groups=get_groups(test_predictions))
+    compare = partial(
+        _compare,
+        reviews=reviews,
+        report=report,
+        groups=get_groups(test_predictions),
+        has_enough_groups=has_enough_groups,
+    )
     by_label = describe_labels(test_predictions, reviews.labels)
     if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
         logger.warning(
@@ -351,6 +357,7 @@ def _compare(
     reviews: ReviewsParameters,
     report: ReportParameters,
     groups: npt.NDArray[np.uint64] | None,
+    has_enough_groups: bool,
 ) -> dict[str, float]:
     """Return what `judge` decides by, for predictions of the same reviews in the same order.
 
@@ -383,7 +390,7 @@ def _compare(
         "has_enough_reviews": metric.has_enough_reviews(codes),
         "metric_gain": measure_gain(np.arange(len(codes))),
     }
-    if groups is not None and len(np.unique(groups)) < MIN_GROUPS:
+    if not has_enough_groups:
         return comparison
     low, high = estimate_interval(
         measure_gain,

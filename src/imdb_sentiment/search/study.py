@@ -109,12 +109,10 @@ def _find_lasting_problem(reason: BaseException) -> str:
     SQLite has names for its errors, and PostgreSQL classes of codes of the SQL standard: 22 is for
     values that do not fit, 42 for missing rights and tables.
     """
-    if str(getattr(reason, "sqlstate", "")).startswith(("22", "42")):
-        return "fix this, then run the same command again; finished trials are kept"
-    match getattr(reason, "sqlite_errorname", ""):
+    match getattr(reason, "sqlite_errorname", "") or str(getattr(reason, "sqlstate", ""))[:2]:
         case "SQLITE_READONLY_DBMOVED":
             return "its file has been deleted or replaced: run the same command again"
-        case "SQLITE_FULL" | "SQLITE_READONLY" | "SQLITE_PERM":
+        case "SQLITE_FULL" | "SQLITE_READONLY" | "SQLITE_PERM" | "22" | "42":
             return "fix this, then run the same command again; finished trials are kept"
         case "SQLITE_CORRUPT" | "SQLITE_NOTADB":
             return "restore the file, or delete it to search from the beginning"

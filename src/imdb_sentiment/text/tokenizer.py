@@ -179,7 +179,7 @@ class TextEncoder:
 
         """
         if self._ids is None or self._split is None:
-            for batch in _batches(texts):
+            for batch in divide_texts(texts, _BATCH_CHARACTERS, _BATCH):
                 for encoding in self._tokenizer.encode_batch_fast(batch):
                     yield [number for number in encoding.ids if number]
             return
@@ -307,13 +307,16 @@ def find_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:
     return np.min_scalar_type(tokenizer.get_vocab_size() - 1)
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def divide_texts(
+    texts: Iterable[str], max_characters: int, max_texts: int | None = None
+) -> Iterator[list[str]]:
+    """Yield texts in batches, each of which ends with the text that reaches one of the limits."""
     batch: list[str] = []
     characters = 0
     for text in texts:
         batch.append(text)
         characters += len(text)
-        if len(batch) == _BATCH or characters >= _BATCH_CHARACTERS:
+        if len(batch) == max_texts or characters >= max_characters:
             yield batch
             batch, characters = [], 0
     if batch:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from pandas.util import hash_array
 
 from imdb_sentiment.text.hash_index import Hashes, HashIndex
+from imdb_sentiment.text.tokenizer import divide_texts
 
 WORDS = "words"  # the column
 SEPARATOR = "\n"  # no word contains it; a space may occur, since some letters are folded to words
@@ -49,7 +50,7 @@ def number_words(joined: Iterable[str]) -> tuple[Numbers, Lengths, list[str]]:
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
     found = [np.empty(0, np.int32)]
     lengths = [np.empty(0, np.int64)]
-    for batch in _divide(joined):
+    for batch in divide_texts(joined, CHARACTERS_AT_A_TIME):
         # With "" instead of None, a text without words would have an empty one.
         texts = pa.array([words or None for words in batch], pa.large_string())
         lists = pc.split_pattern(texts, SEPARATOR)
@@ -58,20 +59,6 @@ def number_words(joined: Iterable[str]) -> tuple[Numbers, Lengths, list[str]]:
         found.append(np.array(distinct, np.int32)[words.indices.to_numpy()])
         lengths.append(np.diff(lists.offsets.to_numpy()).astype(np.int64))
     return np.concatenate(found), np.concatenate(lengths), list(numbers)
-
-
-def _divide(joined: Iterable[str]) -> Iterator[list[str]]:
-    """Yield strings in batches of about `CHARACTERS_AT_A_TIME`."""
-    batch: list[str] = []
-    n_characters = 0
-    for words in joined:
-        batch.append(words)
-        n_characters += len(words)
-        if n_characters >= CHARACTERS_AT_A_TIME:
-            yield batch
-            batch, n_characters = [], 0
-    if batch:
-        yield batch
 
 
 def pack_numbers(numbers: Numbers, lengths: Lengths) -> list[bytes]:

@@ -40,7 +40,7 @@ Decision = TypeVar("Decision")
 PROTOCOL = pickle.HIGHEST_PROTOCOL
 POLL_INTERVAL = 1.0  # seconds between two looks at a call, and at the number of workers
 # Items per worker that are being processed or are waiting, so that no worker is ever idle.
-IN_FLIGHT = 3
+IN_FLIGHT = 4
 FOLDER = "imdb_sentiment-results-of-workers-"  # prefix of the names of temporary folders
 COPY_BUFFER = 1 << 17  # bytes, few enough for the processor's cache
 RECEIVER = "imdb_sentiment-receiver"  # prefix of the names of the threads that receive results

@@ -164,7 +164,7 @@ def test_titles_are_joined_as_the_document_has_it(tmp_path: Path) -> None:
     snippet, _ = re.findall(r"```py\n(.*?)```", (PROJECT / "docs/data.md").read_text("utf-8"), re.S)
     (tmp_path / "data/01_raw").mkdir(parents=True)
     lines = "title,body,stars\nGreat,A superb film,5\n,Awful,1\n"
-    (tmp_path / "reviews.csv").write_text(lines, encoding="utf-8")
+    (tmp_path / "data/01_raw/reviews.csv").write_text(lines, encoding="utf-8")
     subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=PATIENCE)
     joined = pd.read_csv(tmp_path / "data/01_raw/joined.csv")
     assert joined["body"].tolist() == ["Great. A superb film", "Awful"]

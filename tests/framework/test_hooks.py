@@ -218,7 +218,7 @@ def test_inference_scores_no_other_table_than_meant(
 
 @pytest.mark.parametrize("name", ["input_file", "output_file", "input_encoding"])
 def test_a_table_to_score_is_not_for_another_pipeline(name: str, copy_of_finished: Path) -> None:
-    says = f"{name} has no effect on this run, but on inference: add --pipelines inference"
+    says = f"{name} has an effect on inference only: add --pipelines inference"
     with pytest.raises(ClickException, match=says):
         run_session(copy_of_finished, "reporting", **{name: "custom_reviews.csv"})
 

@@ -467,7 +467,8 @@ def test_who_does_the_work_makes_nothing_stale(copy_of_finished: Path) -> None:
 def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> None:
     project = copy_of_finished
     command = "kedro run --only-missing-outputs"
-    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    lines = "reviews_file: IMDB Dataset.csv\nchunksize: 7\n"  # chunks of another size
+    (project / "conf/local/globals.yml").write_text(lines)
     whole = find_digests(project)
     assert "Skipping all 54 nodes" in run_kedro(project, command)
     (project / "data/08_reporting/report.html").unlink()

@@ -1116,6 +1116,20 @@ def test_columns_are_found_in_the_first_rows_of_small_files(
     assert find([file.drop(columns="Kanal") for file in files], split).label_column == "Art"
 
 
+@pytest.mark.parametrize("size", [7, 30, 60])
+def test_what_is_found_does_not_depend_on_the_size_of_chunks(
+    size: int, split: SplitParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "CHUNK", 30)
+    rows = [
+        (text, f"class {n % 3}", "web" if n < 40 else f"page {n}")
+        for n, (text, _) in enumerate(make_reviews(60))
+    ]
+    chunks = as_chunks(rows, ("text", "Art", "Kanal"), size)
+    with pytest.raises(InputError, match="may be 'Art' or 'Kanal'"):
+        find(chunks, split)
+
+
 def test_a_row_without_a_group_is_refused(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:

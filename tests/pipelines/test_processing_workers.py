@@ -81,11 +81,7 @@ def write_files(table: pd.DataFrame, folder: Path, kind: str) -> Path:
 
 def make_small_chunks(project: Path, rows: int) -> None:
     """Let a project read tables in chunks of a few rows."""
-    for name in ("data_processing", "inference"):
-        path = project / f"conf/base/catalog_{name}.yml"
-        text = path.read_text("utf-8")
-        assert "chunksize: 5000" in text
-        path.write_text(text.replace("chunksize: 5000", f"chunksize: {rows}"), "utf-8")
+    (project / "conf/local/globals.yml").write_text(f"chunksize: {rows}\n", "utf-8")
 
 
 def process(project: Path, *, workers: int, **parameters: Any) -> dict[str, bytes]:

@@ -540,6 +540,6 @@ def _receive(
             if isinstance(error, distributed.KilledWorker):
                 raise InputError(
                     "several workers have died while processing the same rows: give them more "
-                    "memory, or read fewer rows at a time (chunksize in the catalog)"
+                    "memory, or read fewer rows at a time (chunksize in conf/local/globals.yml)"
                 ) from error
             raise error

@@ -149,7 +149,7 @@ class ValidateParameters:
         is_inference = "input_reviews" in pipeline.inputs()
         if not is_inference and (idle := sorted(self._given.keys() & OF_INFERENCE)):
             raise InputError(
-                f"{idle[0]} has no effect on this run, but on inference: add --pipelines inference"
+                f"{idle[0]} has an effect on inference only: add --pipelines inference"
             )
         _warn_of_unread_files(self._loader)
         _warn_of_idle_entries(catalog, self._loader)

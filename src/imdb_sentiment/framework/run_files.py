@@ -8,6 +8,7 @@ from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 
 from imdb_sentiment.datasets import OptionalJSONDataset
 from imdb_sentiment.datasets.base import LoadOnlyDataset
+from imdb_sentiment.datasets.csv_format import LOAD_ARGS
 from imdb_sentiment.framework.lineage import Lineage, digest_value
 from imdb_sentiment.pipeline_registry import create_pipelines
 
@@ -60,8 +61,13 @@ class RunFiles:
         return is_marked or name not in list_outputs()
 
     def describe_options(self, name: str) -> str:
-        """Return the digest of a dataset's entry in the catalog, except for its file."""
+        """Return the digest of a dataset's entry in the catalog, except for its file.
+
+        The rows that are read at a time count as the usual ones, since they change no result.
+        """
         entry = self._find_entry(name) or self.catalog.config_resolver.resolve_pattern(name)
+        if "chunksize" in (load_args := entry.get("load_args") or {}):
+            entry = entry | {"load_args": load_args | {"chunksize": LOAD_ARGS["chunksize"]}}
         skipped = ("filepath", "path", "metadata", "credentials", "prefix")
         return digest_value(
             {key: repr(value) for key, value in entry.items() if key not in skipped}

@@ -118,16 +118,17 @@ def list_parts(
 
 
 def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
-    """Take parts until they have as many rows as a chunk, to find the columns in them.
+    """Take parts until they have `CHUNK` rows, to find the columns in these.
 
-    A table of many small files has many small parts.
+    A table of many small files has many small parts. If the parts are larger, the columns are still
+    those that the same number of rows has, so that what is found does not depend on their size.
 
     Args:
         parts: Parts from `list_parts`, or chunks, of which only as many as needed are taken.
 
     Returns:
-        The parts that were taken, and all their rows that are not empty, with the columns of the
-        first part that has such rows.
+        The parts that were taken, and the first `CHUNK` of their rows that are not empty, with the
+        columns of the first part that has such rows.
 
     """
     taken: list[Part] = []
@@ -139,7 +140,8 @@ def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
         frames.append(rows[~find_empty(rows)])
         n_rows += len(frames[-1])
     filled = [frame for frame in frames if len(frame)] or frames[:1] or [pd.DataFrame()]
-    return taken, filled[0] if len(filled) == 1 else pd.concat(filled)[list(filled[0])]
+    rows = filled[0] if len(filled) == 1 else pd.concat(filled)[list(filled[0])]
+    return taken, rows.head(CHUNK)
 
 
 def list_columns(frame: pd.DataFrame) -> list[str]:

@@ -160,7 +160,8 @@ def _read_first_rows(
     advice = "or name another delimiter with --params reviews_delimiter=NAME"
     require_well_formed(len(malformed), len(first), next(iter(malformed), ""), file, advice)
     whole = itertools.chain(taken, () if second is None else [second], filled)
-    return first[first[MALFORMED] == ""], whole, second is None
+    is_whole = second is None and len(first) == sum(map(len, taken))
+    return first[first[MALFORMED] == ""], whole, is_whole
 
 
 def _find_column(

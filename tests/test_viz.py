@@ -143,8 +143,11 @@ def test_the_main_job_opens_with_four_boxes(tab: Page, viz: tuple[str, Path]) ->
     assert not find_nodes(tab, "task")
     assert len(find_nodes(tab, "data")) <= 36  # so few that names can be read
     tab.locator(".pipeline-node--modularPipeline", has_text="reporting").dblclick()
-    expect(tab.locator(".pipeline-node--modularPipeline")).to_have_count(8)  # after an animation
-    parts = {f"reporting.{part}" for part in ("scoring", "facts", "figures", "examples", "page")}
+    expect(tab.locator(".pipeline-node--modularPipeline")).to_have_count(9)  # after an animation
+    parts = {
+        f"reporting.{part}"
+        for part in ("scoring", "metrics", "facts", "figures", "examples", "page")
+    }
     assert find_nodes(tab, "modularPipeline") == boxes - {"reporting"} | parts
     assert not find_nodes(tab, "task")
 
@@ -153,11 +156,11 @@ def test_the_main_job_opens_with_four_boxes(tab: Page, viz: tuple[str, Path]) ->
 @pytest.mark.parametrize(
     ("name", "node", "layers"),
     [
-        ("__default__", "compute_metrics", LAYERS),
+        ("__default__", "collect_metrics", LAYERS),
         ("data_processing", "encode_reviews", LAYERS[:5]),
         ("tuning", "tune_hyperparameters", [*LAYERS[1:6], LAYERS[7]]),
         ("training", "fit_best_model", LAYERS[:6]),
-        ("reporting", "compute_metrics", LAYERS),
+        ("reporting", "collect_metrics", LAYERS),
         ("imdb_download", "collect_reviews", LAYERS[:1]),
         ("inference", "score_reviews", [LAYERS[0], LAYERS[5], LAYERS[6]]),
     ],

@@ -470,7 +470,7 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     lines = "reviews_file: IMDB Dataset.csv\nchunksize: 7\n"  # chunks of another size
     (project / "conf/local/globals.yml").write_text(lines)
     whole = find_digests(project)
-    assert "Skipping all 54 nodes" in run_kedro(project, command)
+    assert "Skipping all 58 nodes" in run_kedro(project, command)
     (project / "data/08_reporting/report.html").unlink()
     (project / "data/05_model_input/test.npy").write_bytes(b"half")
     output = run_kedro(project, command)
@@ -504,7 +504,7 @@ def test_a_search_goes_on_if_a_lost_trial_may_be_retried(copy_of_finished: Path)
     storage = project / "data/06_models/study.db"
     content = storage.read_bytes()
     storage.unlink()
-    assert "Skipping all 54 nodes" in run_kedro(project, f"{command} --params tuning.max_retries=0")
+    assert "Skipping all 58 nodes" in run_kedro(project, f"{command} --params tuning.max_retries=0")
     assert not storage.exists()  # it need not be reached
     storage.write_bytes(content)
     output = run_kedro(project, command)
@@ -513,7 +513,7 @@ def test_a_search_goes_on_if_a_lost_trial_may_be_retried(copy_of_finished: Path)
     assert {"hold_out_reviews", "tune_hyperparameters"} <= set(made)
     assert "fit_best_model" not in made  # since the best trial is the same
     assert find_digests(project)["best_hyperparameters"] == before["best_hyperparameters"]
-    assert "Skipping all 54 nodes" in run_kedro(project, command)
+    assert "Skipping all 58 nodes" in run_kedro(project, command)
 
 
 def test_a_search_that_a_timeout_has_ended_is_not_repeated(copy_of_finished: Path) -> None:
@@ -522,7 +522,7 @@ def test_a_search_that_a_timeout_has_ended_is_not_repeated(copy_of_finished: Pat
     replace_last_trial(project, None, timeout=60.0)
     (project / "data/06_models/study.db").unlink()
     change_conf(project, lambda conf: conf["tuning"].update(timeout=60.0))
-    assert "Skipping all 54 nodes" in run_kedro(project, "kedro run --only-missing-outputs")
+    assert "Skipping all 58 nodes" in run_kedro(project, "kedro run --only-missing-outputs")
 
 
 def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any) -> None:

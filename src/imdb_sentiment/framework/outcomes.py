@@ -135,9 +135,9 @@ def _describe_export(made: Values) -> str:
 
 
 def _describe_scores(made: Values) -> str:
-    metrics = made["metrics"]
-    reviews = format_count(metrics["test_rows"], "review")
-    return f"Test: {reviews} scored, accuracy {metrics['test_accuracy']:.4f}"
+    scores = made["scores"]
+    reviews = format_count(scores["test_rows"], "review")
+    return f"Test: {reviews} scored, accuracy {scores['test_accuracy']:.4f}"
 
 
 def _describe_explained(made: Values) -> str:
@@ -161,7 +161,7 @@ DESCRIPTIONS: dict[str, Callable[[Values], str | None]] = {
     "fit_average": _describe_average,
     "fit_decision": _describe_decision,
     "export_model": _describe_export,
-    "compute_metrics": _describe_scores,
+    "measure_models": _describe_scores,
     "explain_mistakes": _describe_explained,
     "explain_disagreements": _describe_explained,
     "explain_custom_reviews": _describe_explained,

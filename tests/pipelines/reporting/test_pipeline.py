@@ -151,7 +151,7 @@ def test_the_pipeline_makes_every_report(
 def test_each_part_has_a_tag_and_a_namespace_of_its_name() -> None:
     pipeline = create_pipeline()
     parts = {node.name.split(".")[1] for node in pipeline.nodes}
-    assert parts == {"scoring", "facts", "figures", "examples", "page"}
+    assert parts == {"scoring", "metrics", "facts", "figures", "examples", "page"}
     for part in parts:
         tagged = pipeline.only_nodes_with_tags(part)
         assert tagged.nodes == pipeline.only_nodes_with_namespaces([f"reporting.{part}"]).nodes

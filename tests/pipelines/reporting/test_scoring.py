@@ -33,10 +33,14 @@ from imdb_sentiment.parameters import (
     ReviewsParameters,
     TuningParameters,
 )
-from imdb_sentiment.pipelines.reporting.nodes.scoring import (
-    compute_metrics,
-    score_test_reviews,
+from imdb_sentiment.pipelines.reporting.nodes.metrics import (
+    collect_metrics,
+    compare_with_baseline,
+    count_near_duplicates,
+    measure_coverage,
+    measure_models,
 )
+from imdb_sentiment.pipelines.reporting.nodes.scoring import score_test_reviews
 from imdb_sentiment.pipelines.reporting.nodes.verdict import judge
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from services import CALIBRATION, EVEN, GOOD, make_tokenizer
@@ -71,28 +75,38 @@ def measure(
     encoded.sequences[:, -1] = 2  # a word
     learnt = make_encoded(20) if learnt is None else learnt
     encoded.sequences[:without_words] = 0
-    return compute_metrics(
-        test_predictions=model,
-        part_predictions=model.assign(model="lstm") if parts is None else parts,
-        baseline_predictions=baseline,
-        study=study or make_study(),
-        calibration=CALIBRATION,
+    test = replace(
+        encoded,
+        rows=model["row"].to_numpy(),
+        groups=no_groups if groups is None else groups,
+    )
+    predictions = {
+        "test_predictions": model,
+        "part_predictions": model.assign(model="lstm") if parts is None else parts,
+        "baseline_predictions": baseline,
+    }
+    comparison = compare_with_baseline(
+        **predictions,
         decision=decision,
-        onnx_model=onnx_model,
         baseline_decision={"has_thresholds": has_thresholds},
-        export_check=CHECK,
-        train=learnt,
-        validation=learnt.take(np.arange(0)),
-        tokenizer=make_tokenizer(),
-        test=replace(
-            encoded,
-            rows=model["row"].to_numpy(),
-            groups=no_groups if groups is None else groups,
-        ),
+        test=test,
         reviews=reviews,
         group_column=None if groups is None else "film",
         tuning=TuningParameters(**base_parameters()["tuning"] | changes),
         report=REPORT,
+    )
+    return collect_metrics(
+        scores=measure_models(**predictions, test=test, reviews=reviews, report=REPORT),
+        comparison=comparison,
+        coverage=measure_coverage(model, decision, onnx_model, test, reviews),
+        near_duplicates=count_near_duplicates(
+            model, learnt, learnt.take(np.arange(0)), test, make_tokenizer()
+        ),
+        study=study or make_study(),
+        calibration=CALIBRATION,
+        decision=decision,
+        export_check=CHECK,
+        reviews=reviews,
     )
 
 
@@ -375,7 +389,7 @@ def test_the_accuracy_without_near_duplicates_is_measured_if_they_are_many(
     frame = make_predictions(200, reviews.labels)
     mask = np.random.default_rng(0).permutation(np.arange(200) < n)
     monkeypatch.setattr(
-        "imdb_sentiment.pipelines.reporting.nodes.scoring.find_near_duplicates",
+        "imdb_sentiment.pipelines.reporting.nodes.metrics.find_near_duplicates",
         lambda test, learnt, tokenizer: mask,
     )
     metrics = measure(frame, frame, reviews)

@@ -1,4 +1,4 @@
-"""The wiring of reporting, part by part: scoring, facts, figures, examples, page."""
+"""The wiring of reporting, part by part: scoring, metrics, facts, figures, examples, page."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,7 @@ from imdb_sentiment.pipelines.reporting.nodes import (
     embedding,
     examples,
     facts,
+    metrics,
     page,
     runs,
     scoring,
@@ -62,6 +63,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     """Return the pipeline from the trained models to the documents for users."""
     parts = {
         "scoring": _score(),
+        "metrics": _measure(),
         "facts": _collect_facts(),
         "figures": [_node(func, inputs, _name_figure(func)) for func, inputs in _FIGURES.items()],
         "examples": _explain_examples(),
@@ -130,26 +132,60 @@ def _score() -> list[Node]:
             ["onnx_model", "chosen_custom_reviews"],
             "custom_predictions",
         ),
+    ]
+
+
+def _measure() -> list[Node]:
+    predictions = {
+        name: name for name in ("test_predictions", "part_predictions", "baseline_predictions")
+    }
+    return [
         _node(
-            scoring.compute_metrics,
+            metrics.measure_models,
             {
-                "test_predictions": "test_predictions",
-                "part_predictions": "part_predictions",
-                "baseline_predictions": "baseline_predictions",
-                "study": "study",
-                "calibration": "calibration",
+                **predictions,
+                "test": "test",
+                "reviews": "review_settings",
+                "report": "params:report",
+            },
+            "scores",
+        ),
+        _node(
+            metrics.compare_with_baseline,
+            {
+                **predictions,
                 "decision": "decision",
                 "baseline_decision": "baseline_decision",
-                "export_check": "export_check",
-                "onnx_model": "onnx_model",
-                "train": "train",
-                "validation": "validation",
                 "test": "test",
-                "tokenizer": "tokenizer",
                 "reviews": "review_settings",
                 "group_column": "params:split.group_column",
                 "tuning": "params:tuning",
                 "report": "params:report",
+            },
+            "comparison",
+        ),
+        _node(
+            metrics.measure_coverage,
+            ["test_predictions", "decision", "onnx_model", "test", "review_settings"],
+            "coverage",
+        ),
+        _node(
+            metrics.count_near_duplicates,
+            ["test_predictions", "train", "validation", "test", "tokenizer"],
+            "near_duplicates",
+        ),
+        _node(
+            metrics.collect_metrics,
+            {
+                "scores": "scores",
+                "comparison": "comparison",
+                "coverage": "coverage",
+                "near_duplicates": "near_duplicates",
+                "study": "study",
+                "calibration": "calibration",
+                "decision": "decision",
+                "export_check": "export_check",
+                "reviews": "review_settings",
             },
             "metrics",
         ),

@@ -142,7 +142,7 @@ def collect_facts(
     """Gather the facts that the page, the model card and the summary are written from.
 
     Args:
-        metrics: Output of `compute_metrics`.
+        metrics: Output of `collect_metrics`.
         audit: Output of the pipeline data_processing.
         data_description: Output of `describe_data`.
         calibration: Output of the pipeline training.

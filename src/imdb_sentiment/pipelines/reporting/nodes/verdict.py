@@ -44,7 +44,7 @@ def judge(metrics: dict[str, Any]) -> Verdict:
     too few for it. Nothing is concluded from reviews that the hyperparameters were chosen on.
 
     Args:
-        metrics: Output of `compute_metrics`.
+        metrics: Output of `collect_metrics`.
 
     """
     conditions = {
@@ -69,7 +69,7 @@ def is_for_accuracy(metrics: dict[str, Any], training: dict[str, Any]) -> bool:
     """Return whether the accuracy is what the search and the training aimed at.
 
     Args:
-        metrics: Output of `compute_metrics`.
+        metrics: Output of `collect_metrics`.
         training: Parameters of the training.
 
     """
@@ -87,7 +87,7 @@ def may_be_constant(metrics: dict[str, Any], *, accuracy_counts: bool) -> bool:
     This is only said if the accuracy is what counts.
 
     Args:
-        metrics: Output of `compute_metrics`.
+        metrics: Output of `collect_metrics`.
         accuracy_counts: Output of `is_for_accuracy`.
 
     """
@@ -106,7 +106,7 @@ def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
     The accuracy hides them if they are rare.
 
     Args:
-        metrics: Output of `compute_metrics`.
+        metrics: Output of `collect_metrics`.
 
     """
     recalls = {label: row["recall"] for label, row in metrics["test_by_label"].items()}
@@ -126,7 +126,7 @@ def suggest_next_steps(
     """Return what to do with the model, the most useful first.
 
     Args:
-        metrics: Output of `compute_metrics`.
+        metrics: Output of `collect_metrics`.
         verdict: The better model, from `judge`.
         n_trials: Number of trials of the search.
         is_searched: Whether they differ in any hyperparameter.

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+SERVE = "imdb-sentiment serve"
 IS_WINDOWS = os.name == "nt"
 _IN_BRACKETS = re.compile(r"(?! )[^,=\[\]\\]+(?<! )")
 

@@ -39,8 +39,10 @@ from helpers import (
     read_log,
     write_csv,
 )
+from imdb_sentiment.command_line import SERVE
 from imdb_sentiment.framework import console, outcomes
 from imdb_sentiment.framework.console import (
+    DEFAULT_MODEL,
     ShowRun,
     _propose_best,
     _propose_rest,
@@ -273,14 +275,39 @@ def test_commands_are_those_of_the_place(is_project: bool, conf_source: str, run
         (run.project / "pyproject.toml").touch()
     context: Any = SimpleNamespace(
         project_path=run.project,
+        env=None,
         config_loader=SimpleNamespace(conf_source=str(run.project / conf_source)),
     )
     run.hooks.after_context_created(context)
     run.begin()
     elsewhere = f" --conf-source '{run.project / conf_source}'" if " " in conf_source else ""
     start = "kedro run" if is_project else "imdb-sentiment"
-    assert run.hooks._adapt("kedro run --env best") == f"{start}{elsewhere} --env best"
-    assert run.hooks._adapt("imdb-sentiment serve") == "imdb-sentiment serve"
+    adapted = run.hooks._adapt("kedro run --env best", DEFAULT_MODEL)
+    assert adapted == f"{start}{elsewhere} --env best"
+    assert run.hooks._adapt(SERVE, DEFAULT_MODEL) == SERVE
+
+
+@pytest.mark.parametrize("has_datasets", [False, True])
+def test_a_preset_is_repeated_if_its_files_are_elsewhere(has_datasets: bool, run: Run) -> None:
+    (run.project / "pyproject.toml").touch()
+    folder = run.project / "conf/mine"
+    folder.mkdir(parents=True)
+    (folder / ("catalog.yml" if has_datasets else "parameters.yml")).write_text("{}")
+    context: Any = SimpleNamespace(
+        project_path=run.project,
+        env="best, mine",
+        config_loader=SimpleNamespace(conf_source=str(run.project / "conf")),
+    )
+    run.hooks.after_context_created(context)
+    run.begin()
+    preset = " --env 'best, mine'" if has_datasets else ""
+    model = "data/my model.onnx" if has_datasets else DEFAULT_MODEL
+    score = "--pipelines inference --params input_file=a.csv"
+    assert run.hooks._adapt(f"kedro run {score}", model) == f"kedro run{preset} {score}"
+    assert run.hooks._adapt("kedro run --env other", model) == "kedro run --env other"
+    where = " --model 'data/my model.onnx'" if has_datasets else ""
+    assert run.hooks._adapt(SERVE, model) == f"{SERVE}{where}"
+    assert run.hooks._adapt(SERVE, "s3://bucket/model.onnx") == SERVE
 
 
 def test_the_log_has_everything_and_the_error(run: Run) -> None:

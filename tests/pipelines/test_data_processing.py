@@ -1,6 +1,7 @@
 import csv
 import errno
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial, reduce
 from itertools import chain
@@ -1178,10 +1179,59 @@ def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitPar
         clean(rows, reviews, grouped, ("review", "sentiment", "film"))
 
 
+@pytest.mark.parametrize("n_groups", [2, 3, 6, 7, 9])
+def test_the_fraction_that_is_proposed_for_few_groups_can_be_drawn(
+    n_groups: int, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    small = split.model_copy(update={"group_column": "film", "test_fraction": 0.09})
+    codes = np.tile(np.arange(2, dtype=np.int16), 60)
+    groups = (np.arange(120) % n_groups).astype(np.uint64)
+    no_splits = np.zeros(0, np.int8)
+    with pytest.raises(InputError, match=r"of other groups, or raise split\.test") as error:
+        assign_splits(codes, no_splits, groups, small, reviews)
+    (proposed,) = re.findall(r"test_fraction to (\S+) \(now 0\.09\)", str(error.value))
+    larger = {"test_fraction": float(proposed), "validation_fraction": 0.5}
+    split = small.model_copy(update=larger)
+    if n_groups == 2:  # one is left to train on
+        with pytest.raises(InputError, match=r"only 1 group.*: add such reviews of other groups$"):
+            assign_splits(codes, no_splits, groups, split, reviews)
+    else:
+        assigned = assign_splits(codes, no_splits, groups, split, reviews)
+        assert set(assigned.tolist()) == {0, 1, 2}
+
+
+def test_a_label_of_too_few_groups_needs_others(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    grouped = split.model_copy(update={"group_column": "film"})
+    rows = [(*review, str(n % 20)) for n, review in enumerate(make_reviews(200))]
+    rows = [(f"words {n}", "mixed", str(n % 2)) for n in range(10)] + rows
+    named = reviews.model_copy(update={"labels": (*reviews.labels, "mixed")})
+    message = (
+        r"the label mixed \(its rows are in 2 groups\): add such reviews of other groups, or leave"
+    )
+    with pytest.raises(InputError, match=message):
+        clean(rows, named, grouped, ("review", "sentiment", "film"))
+
+
+def test_a_smaller_test_set_leaves_enough_rows(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    codes = np.repeat(np.arange(2, dtype=np.int16), (60, 3))
+    large, small = (split.model_copy(update={"test_fraction": n}) for n in (0.7, 0.4))
+    with pytest.raises(InputError, match=r"reviews, lower split\.test_fraction \(now 0\.7\), or"):
+        assign_splits(codes, np.zeros(0, np.int8), None, large, reviews)
+    assert len(assign_splits(codes, np.zeros(0, np.int8), None, small, reviews)) == 63
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([*"abbbbbb"], [*"aabb"], "one of them has the label 'a'.*as validation in the column"),
+        (
+            [*"abbbbbb"],
+            [*"aabb"],
+            "one of them has the label 'a'.*, mark more rows as train or validation in the",
+        ),
         (
             [*"ab"] * 20,
             [*"bb"],
@@ -1240,6 +1290,9 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
         clean_more(as_chunks([("a", "b")], ("text", "date")))
     with pytest.raises(InputError, match=r"Its columns are: text;date"):
         clean_more(as_chunks([("a;b",)], ("text;date",)))
+    first = ("Three words first", "and then more of them after a comma than a name has")
+    with pytest.raises(InputError, match="no header, as its column name 'and then more of them"):
+        clean_more(as_chunks([("a", "b")], first))
     others = [*as_chunks([("more",)], ("review",)), *as_chunks([("Anna",)], ("user",))]
     with pytest.raises(InputError, match="have only a column 'user'"):
         clean_more(others)

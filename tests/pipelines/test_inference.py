@@ -253,6 +253,16 @@ def test_doubt_about_the_text_column_is_told(exported: bytes) -> None:
         score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE)
 
 
+def test_a_delimiter_that_another_is_taken_for_is_proposed(exported: bytes) -> None:
+    table = pd.DataFrame({"review;sentiment": ["w1 and w2;positive"] * 9})
+    message = "several: set its delimiter with --params input_delimiter=semicolon, or"
+    with pytest.raises(InputError, match=message) as error:
+        score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE)
+    assert error.value.parameters == {"input_delimiter": "semicolon"}
+    named = InferenceParameters(text_column="review;sentiment")
+    assert len(pd.concat(score_reviews(exported, table, named, HERE))) == 9
+
+
 def test_the_first_text_of_a_file_without_a_header_is_not_lost(
     exported: bytes, tmp_path: Path
 ) -> None:

@@ -38,7 +38,7 @@ from rich.progress import Task as Row
 from rich.table import Column
 from rich.text import Text
 
-from imdb_sentiment.command_line import join_values, join_words, quote_value, quote_word
+from imdb_sentiment.command_line import SERVE, join_values, join_words, quote_value, quote_word
 from imdb_sentiment.framework.hooks import find_path
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.outcomes import describe_outcome
@@ -62,6 +62,7 @@ MIN_WIDTH = 70  # minimum width of a terminal that has room for bars, in charact
 MAX_NAME = 14  # maximum length of the name of a task on a narrower terminal
 
 RUN = "kedro run"
+DEFAULT_MODEL = "data/06_models/model.onnx"  # that `imdb-sentiment serve` loads without --model
 # Results that are listed at the end of a run: a word for each, by its dataset.
 RESULTS = {
     "report": "Report",
@@ -93,6 +94,7 @@ class ShowRun:
         self._run_started = 0.0
         self._project = Path()
         self._conf_source = ""
+        self._env = ""  # the presets of the run, if they have datasets of their own
         atexit.register(self.close)  # Kedro's own sessions call no hook after Ctrl-C
 
     @hook_impl
@@ -101,6 +103,9 @@ class ShowRun:
         given = Path(context.config_loader.conf_source)
         is_usual = given == context.project_path / settings.CONF_SOURCE
         self._conf_source = "" if is_usual else f" --conf-source {quote_word(str(given))}"
+        presets = {name.strip() for name in (context.env or "").split(",")} - {"", "local"}
+        has_datasets = any(any((given / name).rglob("catalog*")) for name in presets)
+        self._env = f" --env {quote_word(str(context.env))}" if has_datasets else ""
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(
@@ -235,7 +240,8 @@ class ShowRun:
             for name, title in RESULTS.items()
             if name in made
         ]
-        _print_end(summary, files, [*map(self._adapt, commands)])
+        model = self._name(find_path(catalog, "onnx_model"))
+        _print_end(summary, files, [self._adapt(command, model) for command in commands])
 
     def _add(self, owner: logging.Logger, handler: logging.Handler) -> None:
         owner.addHandler(handler)
@@ -247,11 +253,14 @@ class ShowRun:
         is_inside = place.is_relative_to(self._project)
         return place.relative_to(self._project).as_posix() if is_inside else path
 
-    def _adapt(self, command: str) -> str:
-        """Return a command as it is typed here."""
+    def _adapt(self, command: str, model: str) -> str:
+        """Return a command as it is typed here, for the exported model of this run."""
+        if command == SERVE and model != DEFAULT_MODEL and "://" not in model:
+            return f"{command} --model {quote_word(model)}"
         if not command.startswith(RUN):
             return command
-        return f"{name_command(self._project)}{self._conf_source}{command.removeprefix(RUN)}"
+        env = "" if " --env " in command else self._env
+        return f"{name_command(self._project)}{self._conf_source}{env}{command.removeprefix(RUN)}"
 
     def _note(self, error: BaseException) -> None:
         if self._log:

@@ -318,9 +318,21 @@ class RunLineage:
         if owner not in DEFAULT and owner in pipelines:
             names = (*names, owner)
         part = "" if names == DEFAULT else f" --pipelines {','.join(names)}"
-        command = self._configuration.format_run(part, self._parameters, MISSING_ONLY)
+        parameters = self._parameters
+        if not self._is_of_this_table(first.record):
+            # Parameters of the other table's run may name labels that this one does not have.
+            sources = filter(self._is_of_this_table, self._records.values())
+            parameters = self._configuration.adopt(sources, reads_file=False)
+        command = self._configuration.format_run(part, parameters, MISSING_ONLY)
         ways = [command, *self._find_way_back(first.record), other]
         return f"{first.text}: recreate the outdated files with {', or '.join(ways)}"
+
+    def _is_of_this_table(self, record: Record) -> bool:
+        then, now = (
+            self._configuration.get_setting(FILE_SETTING, settings)
+            for settings in (record.settings, self._parameters.settings)
+        )
+        return bool(then == now)
 
     def _find_way_back(self, record: Record) -> list[str]:
         """Return the command that completes the results of another table, as one way or none.

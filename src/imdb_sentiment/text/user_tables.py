@@ -25,6 +25,8 @@ from imdb_sentiment.text.tables import (
 
 logger = logging.getLogger(__name__)
 
+# Parameters that name a text column, and those that name the delimiter of the same table.
+_DELIMITER_OF = {"inference.text_column": "input_delimiter"}
 # Not in prose, where a space follows.
 _DELIMITER = re.compile(rf"[{re.escape(''.join(DELIMITERS.values()))}](?!\s)")
 
@@ -73,13 +75,16 @@ def choose_text_column(
     if known and known in names:
         require_texts(rows, known, file)
         return known
-    has_mark = len(names) == 1 and _DELIMITER.search(names[0]) and not is_like_text(names[0])
-    if given == AUTO and has_mark:
+    mark = _DELIMITER.search(names[0]) if len(names) == 1 and not is_like_text(names[0]) else None
+    if given == AUTO and mark:
+        setting = _DELIMITER_OF.get(parameter)
+        likely = next(name for name, sign in DELIMITERS.items() if sign == mark.group())
+        how = f" with --params {setting}={likely}" if setting else ""
         raise InputError(
             f"{file} has only one column, {list_names(names)!r}, which seems to contain several: "
-            "set its delimiter, or, if this is the name of the column, choose it with --params "
-            f"{parameter}=NAME",
-            parameters={parameter: names[0]},
+            f"set its delimiter{how}, or, if this is the name of the column, choose it with "
+            f"--params {parameter}=NAME",
+            parameters={setting: likely} if setting else {},
         )
     found = find_text_column(rows)
     texts = list(filter(is_like_text, found.candidates))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from helpers import run_shell
+from imdb_sentiment.command_line import SERVE
 from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     EXPORT_NGRAMS,
     FIND_RARE_LABELS,
     SCORE_A_FILE,
-    SERVE,
     Verdict,
     find_neglected_labels,
     find_rare_labels,

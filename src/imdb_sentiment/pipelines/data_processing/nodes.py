@@ -255,7 +255,7 @@ def split_reviews(
     warn_of_duplicates(audit)
     codes, own_splits, groups = _list_accepted(checked_reviews, bool(split.group_column))
     assigned = assign_splits(codes, own_splits, groups, split, reviews)
-    require_every_label(assigned, codes, audit, reviews, split)
+    require_every_label(assigned, codes, groups, audit=audit, reviews=reviews, split=split)
     return _add_splits(checked_reviews, assigned)
 
 

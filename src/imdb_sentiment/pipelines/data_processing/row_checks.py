@@ -165,16 +165,17 @@ def read_unlabelled_chunk(
 
     Raises:
         InputError: There is no such column, but several others, or it has objects or lists; or the
-            name of the only column seems to be a text.
+            name of a column seems to be a text.
 
     """
     columns = list_columns(chunk)
-    if len(columns) == 1 and text_column not in columns and is_like_text(columns[0]):
+    texts = list(filter(is_like_text, columns))  # a first text with commas makes several columns
+    if texts and text_column not in columns:
         raise InputError(  # or the first text would be lost
-            f"unlabelled_file seems to have no header, as its column name {list_names(columns)!r} "
-            f"looks like a text: begin it with a line that names the column, such as "
-            f"{text_column!r}, the text column of the labelled reviews; or, if this is its name, "
-            "rename it"
+            "unlabelled_file seems to have no header, as its column name "
+            f"{list_names(texts[:1])!r} looks like a text: begin it with a line that names the "
+            f"column, such as {text_column!r}, the text column of the labelled reviews; or, if "
+            "this is its name, rename it"
         )
     # An only column with a delimiter in its name consists of several that were not divided.
     if len(columns) == 1 and not any(mark in columns[0] for mark in DELIMITERS.values()):

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.errors import InputError, format_count
+from imdb_sentiment.errors import InputError, format_count, join_alternatives
 from imdb_sentiment.evaluation.folds import draw_folds
 from imdb_sentiment.evaluation.statistics import MIN_GROUPS
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
@@ -114,14 +114,13 @@ def _draw(
     fraction: float = getattr(split, name)
     codes, groups = codes[rows], None if groups is None else groups[rows]
     if shortage := _find_shortage(codes, groups, fraction, reviews.labels):
-        way = f"change split.{name} (now {fraction:g})"
-        if split.method == "column":
-            way += f", or mark some as validation in the column {split.column!r}"
+        what = "reviews" if groups is None else "reviews of other groups"
+        ways = [f"add such {what}", *_find_ways(codes, groups, name, split)]
         which = "" if part == TEST else " outside the test set"
         raise InputError(
             f"{reviews.file}: {len(rows):,} usable rows{which} are too few to hold out "
-            f"{fraction:g} of them with every label in both parts ({shortage}): add reviews, or "
-            f"{way}"
+            f"{fraction:g} of them with every label in both parts ({shortage}): "
+            f"{join_alternatives(ways)}"
         )
     if groups is not None:
         return _draw_groups(rows, codes, groups, fraction, split.seed)
@@ -156,6 +155,29 @@ def _find_shortage(
     if counts.min() == 1:
         return f"only one of them has the label {labels[present[counts.argmin()]]!r}"
     return ""
+
+
+def _find_ways(
+    codes: npt.NDArray[np.int16],
+    groups: npt.NDArray[np.uint64] | None,
+    name: str,
+    split: SplitParameters,
+) -> list[str]:
+    """Return what helps if the fraction with this name can't be drawn, beside further reviews."""
+    ways = []
+    counts = np.unique(codes, return_counts=True)[1]
+    if groups is not None:
+        # As many folds as there are groups, or rows of a label, can be drawn at most.
+        n = min(len(np.unique(groups)), counts.max())
+        if n > 1:
+            ways.append(f"raise split.{name} to {1 / n:.3g} (now {getattr(split, name):g})")
+    elif split.method == "random":
+        ways.append(f"lower split.test_fraction (now {split.test_fraction:g})")
+    if split.method == "column":
+        ways.append(f"mark more rows as train or validation in the column {split.column!r}")
+    if groups is None:  # the shortage is that of a label with a single row
+        ways.append("leave that label out of reviews.labels")
+    return ways
 
 
 def _draw_by_label(

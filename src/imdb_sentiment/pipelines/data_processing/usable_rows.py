@@ -94,6 +94,8 @@ def warn_of_duplicates(audit: dict[str, Any]) -> None:
 def require_every_label(
     assigned: npt.NDArray[np.int8],
     codes: npt.NDArray[np.int16],
+    groups: npt.NDArray[np.uint64] | None,
+    *,
     audit: dict[str, Any],
     reviews: ReviewsParameters,
     split: SplitParameters,
@@ -103,6 +105,7 @@ def require_every_label(
     Args:
         assigned: Number of the part of each accepted row, in the order of `SPLITS`, shape (rows,).
         codes: Code of the label of each accepted row, shape (rows,).
+        groups: Group of each accepted row, shape (rows,); None if there are no groups.
         audit: Output of `audit_reviews`.
         reviews: The labels.
         split: How the rows were divided.
@@ -115,12 +118,18 @@ def require_every_label(
         absent = set(range(len(reviews.labels))) - set(codes[assigned == number].tolist())
         if absent:
             labels = [reviews.labels[code] for code in sorted(absent)]
-            way = "change the fractions in `split`"
+            ways = ["add such reviews", "change the fractions in `split`"]
+            problem = f"no {name} row has the label {' or '.join(labels)}"
             if split.method == "column":
-                way = f"mark more rows as {name} in the column {split.column!r}"
+                ways[1] = f"mark more rows as {name} in the column {split.column!r}"
+            elif groups is not None:
+                n = min(len(np.unique(groups[codes == code])) for code in absent)
+                if n < len(SPLITS):  # no fractions would help
+                    problem += f" (its rows are in {format_count(n, 'group')})"
+                    ways = ["add such reviews of other groups"]
             raise _explain_missing(
-                f"no {name} row has the label {' or '.join(labels)}",
-                ["add such reviews", way],
+                problem,
+                ways,
                 labels,
                 audit,
                 reviews,
@@ -271,7 +280,7 @@ def _explain_missing(
         return InputError(f"{reviews.file}: {problem}: {join_alternatives(ways)}")
     rows, rejected = _count_filled(audit)
     rejected += sum(counts[label] for label in labels)
-    them = "it" if len(labels) == 1 else "them"
+    them = "it" if len(labels) == 1 else list_names([*labels])
     alternatives = join_alternatives([*ways, f"leave {them} out of reviews.labels"])
     return InputError(
         f"{reviews.file}: {problem}: {alternatives}. In conf/local/parameters.yml:",

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-from imdb_sentiment.command_line import quote_value, quote_word
+from imdb_sentiment.command_line import SERVE, quote_value, quote_word
 
 SIGNIFICANCE_LEVEL = 0.05
 
 # Commands to run next. Partial runs reuse the parameters of the run that made their inputs; the
 # console adds those that they would not reuse.
-SERVE = "imdb-sentiment serve"
 SCORE_A_FILE = (
     "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv"
 )

@@ -3,6 +3,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -11,7 +12,7 @@ from kedro.io import DatasetError
 from optuna.storages import BaseStorage
 
 from imdb_sentiment.datasets import OptunaStorageDataset
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.search import choose_best_trials
 from objectives import make_study
 
@@ -81,6 +82,42 @@ def test_a_damaged_file_that_is_opened_is_an_error_that_says_what_to_do(
     said = r"can't be opened .*restore the file, or delete it to"
     with pytest.raises((InputError, DatasetError), match=said):
         dataset.load()
+
+
+@pytest.mark.parametrize("version", ["v9.9.9", "v3.0.0.d"])
+def test_tables_of_another_version_are_an_error_that_says_what_to_do(
+    version: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "study.db"
+    dataset = OptunaStorageDataset(filepath=str(path))
+    dataset.load()
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    said = r"can't be used \(The runtime optuna version .*set filepath, or url"
+    with pytest.raises((InputError, DatasetError), match=said) as error:
+        dataset.load()
+    assert find_input_error(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql+psycopg://HOST/NAME", {"connect_timeout": 10}),
+        ("postgresql+psycopg://HOST/NAME?connect_timeout=60", None),
+        ("mysql+pymysql://HOST/NAME", None),
+    ],
+)
+def test_a_server_that_does_not_answer_is_not_waited_for(
+    url: str, expected: dict[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def open_storage(url: str, *, engine_kwargs: dict[str, Any], heartbeat_interval: int) -> None:
+        given.append(engine_kwargs)
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", open_storage)
+    OptunaStorageDataset(url=url).load()
+    assert given[0].get("connect_args") == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
-from helpers import kedro, make_project
+from helpers import kedro, make_project, run_session
 from imdb_sentiment import command_line
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.session import repeat_command
@@ -46,6 +46,17 @@ def test_commands_are_quoted_for_the_shells_of_windows(monkeypatch: pytest.Monke
         r'run --pipelines "tuning,reporting" --params "reviews_file=C:\my\a.csv,split.seed=1"'
     )
     assert repeat_command(["run"], {"split.seed": 1}) == "run --params split.seed=1"
+
+
+def test_credentials_that_are_missing_are_named(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    (project / "conf/local/catalog.yml").write_text(
+        "study_storage:\n  type: imdb_sentiment.datasets.OptunaStorageDataset\n"
+        "  url: postgresql+psycopg://HOST/NAME\n  credentials: my_database\n"
+    )
+    says = "names the credentials 'my_database': add them to conf/local/credentials.yml"
+    with pytest.raises(ClickException, match=says):
+        run_session(project, "tuning")
 
 
 class FailingHook:

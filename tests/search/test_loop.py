@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import math
 import multiprocessing
 import signal
@@ -450,17 +451,28 @@ def test_a_trial_whose_death_another_run_records_as_it_is_begun_is_left_to_it() 
     assert study.trials()[0].state == TrialState.FAIL
 
 
-def test_a_database_may_be_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_may_be_away_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("imdb_sentiment.search.study.PAUSE", 0)
     storage = Unreliable(StorageInternalError(), lambda number: number % 29 > 26)
     study = make_study(storage, 6, max_retries=9)
     search(study, report_twice)
     assert len(study.counted()) == len(study.trials(TrialState.COMPLETE)) == 6
 
+    caplog.clear()
+    failures = itertools.count()
+    study = make_study(storage, 7)
+    storage.fails = lambda number: next(failures) < 30
+    assert study.begin_trial()
+    told = [record for record in caplog.records if "can't be reached" in record.message]
+    warned = [record for record in told if record.levelname == "WARNING"]
+    assert len(warned) == 3  # one in twelve attempts
+
     monkeypatch.setattr("imdb_sentiment.search.study.MAX_OUTAGE", 0)
     storage.fails = lambda number: True
     with pytest.raises(InputError, match=r"database can't be reached.*trials are kept"):
-        search(make_study(storage, 7), report_twice)
+        search(make_study(storage, 8), report_twice)
 
 
 def test_after_an_outage_the_trials_of_other_runs_are_not_taken_for_dead(
@@ -512,10 +524,15 @@ def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "problem", [psycopg.errors.InsufficientPrivilege, psycopg.errors.StringDataRightTruncation]
+    "problem",
+    [
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.ReadOnlySqlTransaction,
+        psycopg.errors.StringDataRightTruncation,
+    ],
 )
 def test_what_postgresql_refuses_is_no_outage(problem: type[psycopg.Error]) -> None:
-    """A user without rights, or a name that is too long for its column."""
+    """A user without rights, or who can only read, or a name that is too long for its column."""
     error = StorageInternalError()
     error.__cause__ = sqlalchemy.exc.DBAPIError("INSERT", {}, problem("refused"))
     study = make_study(Unreliable(error, lambda number: number < 1000), 2)

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 HEARTBEAT_INTERVAL = 60
 # Seconds that a process waits while another writes to the SQLite file.
 LOCK_TIMEOUT = 60
+# Seconds that a connection to PostgreSQL may take; without a limit, minutes.
+CONNECT_TIMEOUT = 10
 # Attempts, a second apart, to open a database in which another run is creating the tables.
 ATTEMPTS = 10
+
+PSYCOPG = {"postgresql", "postgresql+psycopg", "postgresql+psycopg2"}
 
 
 class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
@@ -70,7 +74,8 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
         """Open the storage.
 
         Raises:
-            InputError: If there is no such database, or it refuses the connection.
+            InputError: If there is no such database, it refuses the connection, or its tables are
+                those of another version of Optuna.
 
         """
         from optuna.exceptions import StorageInternalError
@@ -85,6 +90,8 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
                 "username and password"
             ) from error
         arguments: dict[str, Any] = {"pool_pre_ping": True}
+        if url.drivername in PSYCOPG and "connect_timeout" not in url.query:
+            arguments["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}
         if self._filepath is not None:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
             arguments = {"connect_args": {"timeout": LOCK_TIMEOUT, "isolation_level": None}}
@@ -101,6 +108,12 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
                 if not created_twice and "already exists" not in str(error):
                     break
                 time.sleep(1)
+            except RuntimeError as error:  # Optuna's, with what to do about its tables
+                raise InputError(
+                    f"the study database {url} can't be used ({error}). If it also belongs to "
+                    "another application, set filepath, or url and credentials, of study_storage "
+                    "in the catalog to a database of its own instead"
+                ) from error
         reason = getattr(problem, "orig", problem)
         advice = "check filepath, or url and credentials, of study_storage in the catalog"
         if getattr(reason, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):

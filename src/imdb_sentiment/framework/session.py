@@ -1,6 +1,7 @@
 """The Kedro session of the project: it reports errors that users can fix in one line."""
 
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -59,7 +60,7 @@ class PlainErrorsSession(KedroSession):
             raise
         except Exception as error:
             is_plain = isinstance(error, ParameterValidationError) or _is_selection(error)
-            fixable = error if is_plain else find_input_error(error)
+            fixable = error if is_plain else find_input_error(error) or _find_credentials(error)
             if fixable is None:
                 raise
             message = str(fixable).replace(RUN, name_command(self._project_path))
@@ -90,6 +91,16 @@ class PlainErrorsSession(KedroSession):
             why = "To override this for one run" if lines else "Command"
             lines.append(f"{why}: {start} {command}")
         return "".join(f"\n{make_printable(line)}" for line in lines)
+
+
+def _find_credentials(error: Exception) -> InputError | None:
+    """Return the error of credentials that the catalog names but nobody gives, if it is one."""
+    found = re.search("Unable to find credentials '(.+?)'", str(error))
+    if not (found and isinstance(error, KeyError)):
+        return None
+    return InputError(
+        f"the catalog names the credentials {found[1]!r}: add them to conf/local/credentials.yml"
+    )
 
 
 def _require_one_option(words: Sequence[str]) -> None:

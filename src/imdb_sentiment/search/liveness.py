@@ -111,7 +111,15 @@ class Heartbeats:
             pass
         except Exception as error:  # the next one may succeed
             self.note_outage()
-            logger.warning("The study's storage can't record a heartbeat: %s", error)
+            reason = find_reason(error)
+            logger.warning("The study's storage can't record a heartbeat: %s", reason)
+
+
+def find_reason(error: Exception) -> BaseException:
+    """Return the error of the database, without Optuna's words and the statement in SQL."""
+    cause = error.__cause__ or error
+    reason: BaseException = getattr(cause, "orig", cause)
+    return reason
 
 
 def is_silent(trial: FrozenTrial) -> bool:

@@ -31,6 +31,7 @@ from imdb_sentiment.search.liveness import (
     HEARTBEAT,
     Heartbeats,
     describe_this_process,
+    find_reason,
     is_dead,
     is_silent,
 )
@@ -54,6 +55,7 @@ QUEUED_PARAMETERS = "fixed_params"
 
 # Seconds for which a run waits for a database that can't be reached, and between two attempts.
 MAX_OUTAGE, PAUSE = 600.0, 5.0
+ATTEMPTS_PER_WARNING = 12  # one warning a minute
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,19 +69,23 @@ def _retry_during_outages(
     @functools.wraps(method)
     def call(study: "SharedStudy", /, *args: P.args, **kwargs: P.kwargs) -> T:
         give_up = time.monotonic() + MAX_OUTAGE
+        attempts = itertools.count()
         while True:
             try:
                 with _explain_lasting_problems():
                     return method(study, *args, **kwargs)
             except StorageInternalError as error:
-                reason = _find_reason(error)
+                reason = find_reason(error)
                 if study.is_leaving or time.monotonic() > give_up:
                     raise InputError(
                         f"the study's database can't be reached ({reason}). Finished trials are "
                         "kept: run the same command again to continue"
                     ) from error
                 study.heartbeats.note_outage()
-                logger.warning("The study's database can't be reached; trying again: %s", reason)
+                is_told = next(attempts) % ATTEMPTS_PER_WARNING == 0
+                level = logging.WARNING if is_told else logging.DEBUG
+                message = "The study's database can't be reached; trying again: %s"
+                logger.log(level, message, reason)
                 time.sleep(PAUSE)
 
     return call
@@ -91,28 +97,24 @@ def _explain_lasting_problems() -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        reason = _find_reason(error)
+        reason = find_reason(error)
         if problem := _find_lasting_problem(reason):
             raise InputError(f"the study's database can't be used ({reason}): {problem}") from error
         raise
 
 
-def _find_reason(error: StorageInternalError) -> BaseException:
-    """Return the error of the database, without the statement in SQL."""
-    cause = error.__cause__ or error
-    return getattr(cause, "orig", cause)
-
-
 def _find_lasting_problem(reason: BaseException) -> str:
     """Return what to do about a problem that waiting can't solve; else empty.
 
-    SQLite has names for its errors, and PostgreSQL classes of codes of the SQL standard: 22 is for
-    values that do not fit, 42 for missing rights and tables.
+    SQLite has names for its errors, and PostgreSQL codes of the SQL standard, which begin with a
+    class: 22 is for values that do not fit, 42 for missing rights and tables; 25006 is the code of
+    a database that can only be read.
     """
-    match getattr(reason, "sqlite_errorname", "") or str(getattr(reason, "sqlstate", ""))[:2]:
+    code = str(getattr(reason, "sqlstate", ""))
+    match getattr(reason, "sqlite_errorname", "") or (code if code == "25006" else code[:2]):
         case "SQLITE_READONLY_DBMOVED":
             return "its file has been deleted or replaced: run the same command again"
-        case "SQLITE_FULL" | "SQLITE_READONLY" | "SQLITE_PERM" | "22" | "42":
+        case "SQLITE_FULL" | "SQLITE_READONLY" | "SQLITE_PERM" | "22" | "25006" | "42":
             return "fix this, then run the same command again; finished trials are kept"
         case "SQLITE_CORRUPT" | "SQLITE_NOTADB":
             return "restore the file, or delete it to search from the beginning"

@@ -168,7 +168,7 @@ def _find_ways(
     counts = np.unique(codes, return_counts=True)[1]
     if groups is not None:
         # As many folds as there are groups, or rows of a label, can be drawn at most.
-        n = min(len(np.unique(groups)), counts.max())
+        n = min(len(np.unique(groups)), int(counts.max()))
         if n > 1:
             ways.append(f"raise split.{name} to {1 / n:.3g} (now {getattr(split, name):g})")
     elif split.method == "random":

@@ -1352,8 +1352,14 @@ def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path
         ({"sep": "foo"}, "unlabelled_delimiter: 'foo' is not a delimiter"),
         ({"encoding": "utf-9"}, "unlabelled_encoding: unknown encoding: utf-9"),
         ({"encoding_errors": "nope"}, "encoding_errors in load_args is 'nope': set it to strict"),
-        ({"chunksize": 0}, "chunksize in load_args is 0: it must be a whole number of at least 1"),
-        ({"chunksize": None}, "chunksize in load_args is None: it must be a whole number"),
+        (
+            {"chunksize": 0},
+            "in globals.yml or load_args, is 0: it must be a whole number of at least 1",
+        ),
+        (
+            {"chunksize": None},
+            "in globals.yml or load_args, is None: it must be a whole number",
+        ),
     ],
 )
 def test_a_value_that_can_not_be_used_is_refused_with_its_name(

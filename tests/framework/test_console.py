@@ -307,7 +307,6 @@ def test_a_preset_is_repeated_if_its_files_are_elsewhere(has_datasets: bool, run
     assert run.hooks._adapt("kedro run --env other", model) == "kedro run --env other"
     where = " --model 'data/my model.onnx'" if has_datasets else ""
     assert run.hooks._adapt(SERVE, model) == f"{SERVE}{where}"
-    assert run.hooks._adapt(SERVE, "s3://bucket/model.onnx") == SERVE
 
 
 def test_the_log_has_everything_and_the_error(run: Run) -> None:

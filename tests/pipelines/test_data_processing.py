@@ -1179,17 +1179,19 @@ def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitPar
         clean(rows, reviews, grouped, ("review", "sentiment", "film"))
 
 
-@pytest.mark.parametrize("n_groups", [2, 3, 6, 7, 9])
+@pytest.mark.parametrize(
+    ("n_groups", "given"), [(2, 0.7), (3, 0.09), (6, 0.09), (7, 0.09), (27, 0.036)]
+)
 def test_the_fraction_that_is_proposed_for_few_groups_can_be_drawn(
-    n_groups: int, reviews: ReviewsParameters, split: SplitParameters
+    n_groups: int, given: float, reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
-    small = split.model_copy(update={"group_column": "film", "test_fraction": 0.09})
+    small = split.model_copy(update={"group_column": "film", "test_fraction": given})
     codes = np.tile(np.arange(2, dtype=np.int16), 60)
     groups = (np.arange(120) % n_groups).astype(np.uint64)
     no_splits = np.zeros(0, np.int8)
-    with pytest.raises(InputError, match=r"of other groups, or raise split\.test") as error:
+    with pytest.raises(InputError, match=r"of other groups, or set split\.test") as error:
         assign_splits(codes, no_splits, groups, small, reviews)
-    (proposed,) = re.findall(r"test_fraction to (\S+) \(now 0\.09\)", str(error.value))
+    (proposed,) = re.findall(rf"test_fraction to (\S+) \(now {given}\)", str(error.value))
     larger = {"test_fraction": float(proposed), "validation_fraction": 0.5}
     split = small.model_copy(update=larger)
     if n_groups == 2:  # one is left to train on
@@ -1208,7 +1210,7 @@ def test_a_label_of_too_few_groups_needs_others(
     rows = [(f"words {n}", "mixed", str(n % 2)) for n in range(10)] + rows
     named = reviews.model_copy(update={"labels": (*reviews.labels, "mixed")})
     message = (
-        r"the label mixed \(its rows are in 2 groups\): add such reviews of other groups, or leave"
+        r"the label mixed, and reviews of 3 groups with it are needed: add such reviews of other "
     )
     with pytest.raises(InputError, match=message):
         clean(rows, named, grouped, ("review", "sentiment", "film"))
@@ -1604,7 +1606,9 @@ def test_unlabelled_reviews_without_a_header_are_refused() -> None:
     """The first text would be lost."""
     first = "A film, to be honest, that nobody of us will want to miss"
     chunk = pd.DataFrame({first: ["Dull.", "Fine."], "_malformed": ""})
-    with pytest.raises(InputError, match=r"no header, as its column name 'A film.*such as 'body',"):
+    with pytest.raises(
+        InputError, match=r"no header, as its column name 'A film.*texts to 'body',"
+    ):
         read_unlabelled_chunk(chunk, "body", "auto")
     read, _ = read_unlabelled_chunk(chunk, first, "auto")  # it is the name
     assert list(read.rows["text"]) == ["Dull.", "Fine."]

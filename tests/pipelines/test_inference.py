@@ -258,7 +258,7 @@ def test_a_delimiter_that_another_is_taken_for_is_proposed(exported: bytes) -> N
     message = "several: set its delimiter with --params input_delimiter=semicolon, or"
     with pytest.raises(InputError, match=message) as error:
         score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE)
-    assert error.value.parameters == {"input_delimiter": "semicolon"}
+    assert not error.value.parameters  # in another format, it may be the name of a column
     named = InferenceParameters(text_column="review;sentiment")
     assert len(pd.concat(score_reviews(exported, table, named, HERE))) == 9
 

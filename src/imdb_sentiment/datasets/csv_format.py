@@ -102,8 +102,8 @@ def complete_options(load_args: dict[str, Any], prefix: str | None) -> dict[str,
     options = LOAD_ARGS | load_args
     if type(options["chunksize"]) is not int or options["chunksize"] < 1:
         raise InputError(
-            f"chunksize in load_args is {options['chunksize']!r}: it must be a whole number of at "
-            "least 1"
+            f"chunksize, in globals.yml or load_args, is {options['chunksize']!r}: it must be a "
+            "whole number of at least 1"
         )
     try:
         options["sep"] = find_delimiter(str(options["sep"]))

@@ -3,6 +3,7 @@
 Optuna and SQLAlchemy are imported where the database is opened.
 """
 
+import os
 import threading
 import time
 import warnings
@@ -90,7 +91,8 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
                 "username and password"
             ) from error
         arguments: dict[str, Any] = {"pool_pre_ping": True}
-        if url.drivername in PSYCOPG and "connect_timeout" not in url.query:
+        is_set = "connect_timeout" in url.query or "PGCONNECT_TIMEOUT" in os.environ
+        if url.drivername in PSYCOPG and not is_set:
             arguments["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}
         if self._filepath is not None:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)

@@ -241,6 +241,8 @@ class ShowRun:
             if name in made
         ]
         model = self._name(find_path(catalog, "onnx_model"))
+        if "://" in model:  # which the service can't load
+            commands = [command for command in commands if command != SERVE]
         _print_end(summary, files, [self._adapt(command, model) for command in commands])
 
     def _add(self, owner: logging.Logger, handler: logging.Handler) -> None:
@@ -255,7 +257,7 @@ class ShowRun:
 
     def _adapt(self, command: str, model: str) -> str:
         """Return a command as it is typed here, for the exported model of this run."""
-        if command == SERVE and model != DEFAULT_MODEL and "://" not in model:
+        if command == SERVE and model != DEFAULT_MODEL:
             return f"{command} --model {quote_word(model)}"
         if not command.startswith(RUN):
             return command

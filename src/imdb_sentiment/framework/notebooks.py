@@ -58,6 +58,7 @@ class _Browser:
         atexit.unregister(self.close)
         with contextlib.suppress(Exception):
             self._answer(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _close(self) -> None:
         if self._drawer is not None:
@@ -96,7 +97,7 @@ class _DescribedImage(MimetypeRenderer):
     """
 
     def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
-        """Return the image, alone and in HTML, or the script if the browsers hang."""
+        """Return the image, alone and in HTML, or the script if no browser draws it."""
         layout = fig_dict.get("layout", {})
         opaque = {**fig_dict, "layout": {**layout, "paper_bgcolor": "white"}}  # also in the dark
         image = _draw(opaque)

@@ -63,7 +63,7 @@ class RunFiles:
     def describe_options(self, name: str) -> str:
         """Return the digest of a dataset's entry in the catalog, except for its file.
 
-        The rows that are read at a time count as the usual ones, since they change no result.
+        The number of rows that are read at a time is left out: the rows are the same.
         """
         entry = self._find_entry(name) or self.catalog.config_resolver.resolve_pattern(name)
         if "chunksize" in (load_args := entry.get("load_args") or {}):

@@ -321,8 +321,10 @@ class RunLineage:
         parameters = self._parameters
         if not self._is_of_this_table(first.record):
             # Parameters of the other table's run may name labels that this one does not have.
-            sources = filter(self._is_of_this_table, self._records.values())
-            parameters = self._configuration.adopt(sources, reads_file=False)
+            found = find_upstream(self._records, strip_names(self._pipeline.inputs())).values()
+            with contextlib.suppress(InputError):  # their preset is gone
+                sources = filter(self._is_of_this_table, found)
+                parameters = self._configuration.adopt(sources, reads_file=False)
         command = self._configuration.format_run(part, parameters, MISSING_ONLY)
         ways = [command, *self._find_way_back(first.record), other]
         return f"{first.text}: recreate the outdated files with {', or '.join(ways)}"

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 import time
 import uuid
 import warnings
@@ -55,7 +56,7 @@ QUEUED_PARAMETERS = "fixed_params"
 
 # Seconds for which a run waits for a database that can't be reached, and between two attempts.
 MAX_OUTAGE, PAUSE = 600.0, 5.0
-ATTEMPTS_PER_WARNING = 12  # one warning a minute
+SECONDS_BETWEEN_WARNINGS = 60.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,7 +70,7 @@ def _retry_during_outages(
     @functools.wraps(method)
     def call(study: "SharedStudy", /, *args: P.args, **kwargs: P.kwargs) -> T:
         give_up = time.monotonic() + MAX_OUTAGE
-        attempts = itertools.count()
+        warn_at = -math.inf
         while True:
             try:
                 with _explain_lasting_problems():
@@ -82,10 +83,11 @@ def _retry_during_outages(
                         "kept: run the same command again to continue"
                     ) from error
                 study.heartbeats.note_outage()
-                is_told = next(attempts) % ATTEMPTS_PER_WARNING == 0
-                level = logging.WARNING if is_told else logging.DEBUG
-                message = "The study's database can't be reached; trying again: %s"
-                logger.log(level, message, reason)
+                if time.monotonic() >= warn_at:
+                    warn_at = time.monotonic() + SECONDS_BETWEEN_WARNINGS
+                    logger.warning(
+                        "The study's database can't be reached; trying again: %s", reason
+                    )
                 time.sleep(PAUSE)
 
     return call
@@ -107,10 +109,10 @@ def _find_lasting_problem(reason: BaseException) -> str:
     """Return what to do about a problem that waiting can't solve; else empty.
 
     SQLite has names for its errors, and PostgreSQL codes of the SQL standard, which begin with a
-    class: 22 is for values that do not fit, 42 for missing rights and tables; 25006 is the code of
-    a database that can only be read.
+    class: 22 is for values that do not fit, 42 for missing rights and tables; 25006 is for
+    writing to a read-only database.
     """
-    code = str(getattr(reason, "sqlstate", ""))
+    code = str(getattr(reason, "sqlstate", "") or getattr(reason, "pgcode", ""))
     match getattr(reason, "sqlite_errorname", "") or (code if code == "25006" else code[:2]):
         case "SQLITE_READONLY_DBMOVED":
             return "its file has been deleted or replaced: run the same command again"

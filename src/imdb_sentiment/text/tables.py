@@ -120,8 +120,8 @@ def list_parts(
 def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
     """Take parts until they have `CHUNK` rows, to find the columns in these.
 
-    A table of many small files has many small parts. If the parts are larger, the columns are still
-    those that the same number of rows has, so that what is found does not depend on their size.
+    A table of many small files has many small parts; if the parts are larger, no more rows are
+    looked at.
 
     Args:
         parts: Parts from `list_parts`, or chunks, of which only as many as needed are taken.

@@ -84,7 +84,6 @@ def choose_text_column(
             f"{file} has only one column, {list_names(names)!r}, which seems to contain several: "
             f"set its delimiter{how}, or, if this is the name of the column, choose it with "
             f"--params {parameter}=NAME",
-            parameters={setting: likely} if setting else {},
         )
     found = find_text_column(rows)
     texts = list(filter(is_like_text, found.candidates))

@@ -173,9 +173,9 @@ def read_unlabelled_chunk(
     if texts and text_column not in columns:
         raise InputError(  # or the first text would be lost
             "unlabelled_file seems to have no header, as its column name "
-            f"{list_names(texts[:1])!r} looks like a text: begin it with a line that names the "
-            f"column, such as {text_column!r}, the text column of the labelled reviews; or, if "
-            "this is its name, rename it"
+            f"{list_names(texts[:1])!r} looks like a text: begin it with a line that names its "
+            f"columns; or, if this is a name, rename the column of the texts to {text_column!r}, "
+            "as in the labelled reviews"
         )
     # An only column with a delimiter in its name consists of several that were not divided.
     if len(columns) == 1 and not any(mark in columns[0] for mark in DELIMITERS.values()):

@@ -170,7 +170,8 @@ def _find_ways(
         # As many folds as there are groups, or rows of a label, can be drawn at most.
         n = min(len(np.unique(groups)), int(counts.max()))
         if n > 1:
-            ways.append(f"raise split.{name} to {1 / n:.3g} (now {getattr(split, name):g})")
+            least = math.ceil(1e5 / n) / 1e5  # a little more is drawn as 1 / n, too
+            ways.append(f"set split.{name} to {least:g} (now {getattr(split, name):g})")
     elif split.method == "random":
         ways.append(f"lower split.test_fraction (now {split.test_fraction:g})")
     if split.method == "column":

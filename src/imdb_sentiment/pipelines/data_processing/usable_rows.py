@@ -123,9 +123,12 @@ def require_every_label(
             if split.method == "column":
                 ways[1] = f"mark more rows as {name} in the column {split.column!r}"
             elif groups is not None:
-                n = min(len(np.unique(groups[codes == code])) for code in absent)
-                if n < len(SPLITS):  # no fractions would help
-                    problem += f" (its rows are in {format_count(n, 'group')})"
+                n_groups = {code: len(np.unique(groups[codes == code])) for code in sorted(absent)}
+                few = [reviews.labels[code] for code, n in n_groups.items() if n < len(SPLITS)]
+                if few:  # no fractions would help
+                    labels = few
+                    problem = f"no {name} row has the label {' or '.join(few)}, and reviews of "
+                    problem += f"{len(SPLITS)} groups with it are needed"
                     ways = ["add such reviews of other groups"]
             raise _explain_missing(
                 problem,

@@ -33,7 +33,7 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.word_numbers import WORDS, unpack_numbers
 
-CHUNK = 5_000  # as in conf/base/catalog_data_processing.yml
+CHUNK = 5_000  # as in conf/base/globals.yml
 MARKS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 KEPT = 4  # chunks that are encoded and scored at the end
 

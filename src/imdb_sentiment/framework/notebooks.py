@@ -58,7 +58,6 @@ class _Browser:
         atexit.unregister(self.close)
         with contextlib.suppress(Exception):
             self._answer(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _close(self) -> None:
         if self._drawer is not None:

@@ -114,8 +114,8 @@ def _draw(
     fraction: float = getattr(split, name)
     codes, groups = codes[rows], None if groups is None else groups[rows]
     if shortage := _find_shortage(codes, groups, fraction, reviews.labels):
-        what = "reviews" if groups is None else "reviews of other groups"
-        ways = [f"add such {what}", *_find_ways(codes, groups, name, split)]
+        what = "such reviews" if groups is None else "reviews of other groups"
+        ways = [f"add {what}", *_find_ways(codes, groups, name, split)]
         which = "" if part == TEST else " outside the test set"
         raise InputError(
             f"{reviews.file}: {len(rows):,} usable rows{which} are too few to hold out "
@@ -169,14 +169,14 @@ def _find_ways(
     if groups is not None:
         # As many folds as there are groups, or rows of a label, can be drawn at most.
         n = min(len(np.unique(groups)), int(counts.max()))
-        if n > 1:
+        if n > (2 if name == "test_fraction" else 1):  # training and validation need the others
             least = math.ceil(1e5 / n) / 1e5  # a little more is drawn as 1 / n, too
             ways.append(f"set split.{name} to {least:g} (now {getattr(split, name):g})")
     elif split.method == "random":
         ways.append(f"lower split.test_fraction (now {split.test_fraction:g})")
     if split.method == "column":
         ways.append(f"mark more rows as train or validation in the column {split.column!r}")
-    if groups is None:  # the shortage is that of a label with a single row
+    if groups is None and len(counts) > 2:  # noqa: PLR2004 (a label has a single row)
         ways.append("leave that label out of reviews.labels")
     return ways
 

@@ -31,9 +31,9 @@ from imdb_sentiment.pipelines.data_processing.nodes import check_reviews
 from imdb_sentiment.pipelines.data_processing.row_checks import hash_groups, select_accepted
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.review_encoder import ReviewEncoder
+from imdb_sentiment.text.tables import CHUNK
 from imdb_sentiment.text.word_numbers import WORDS, unpack_numbers
 
-CHUNK = 5_000  # as in conf/base/globals.yml
 MARKS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 KEPT = 4  # chunks that are encoded and scored at the end
 

@@ -201,28 +201,29 @@ def test_a_table_that_is_refused_leaves_a_way_back_to_the_other(tmp_path: Path) 
     assert "those of a.csv" not in error.value.message
 
 
-def test_parameters_of_another_table_are_not_proposed(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
+def refuse_parts_of_two_tables(folder: Path, last_node: str, parameters: str) -> str:
+    """Return why a search is refused, if one table was processed and then a part of another."""
+    project = make_project(folder)
     for name in ("a.csv", "b.csv"):
         write_csv(project / "data/01_raw" / name, make_reviews(150))
     run_session(project, "data_processing", reviews_file="a.csv", word_vectors={"size": 8})
-    split = "--params reviews_file=b.csv,split.test_fraction=0.3"
-    run_kedro(project, f"kedro run --to-nodes data_processing.split_reviews {split}")
+    run_kedro(project, f"kedro run --to-nodes data_processing.{last_node} {parameters}")
     with pytest.raises(ClickException, match="recreate the outdated files") as error:
         run_session(project, "tuning")
-    assert f"kedro run --pipelines data_processing,tuning {split} --only" in error.value.message
+    return error.value.message
+
+
+def test_parameters_of_another_table_are_not_proposed(tmp_path: Path) -> None:
+    split = "--params reviews_file=b.csv,split.test_fraction=0.3"
+    message = refuse_parts_of_two_tables(tmp_path, "split_reviews", split)
+    assert f"kedro run --pipelines data_processing,tuning {split} --only" in message
 
 
 def test_there_is_no_way_back_if_the_record_of_a_parameter_is_replaced(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    for name in ("a.csv", "b.csv"):
-        write_csv(project / "data/01_raw" / name, make_reviews(150))
-    run_session(project, "data_processing", reviews_file="a.csv", word_vectors={"size": 8})
-    node = "data_processing.fit_word_vectors"
-    run_kedro(project, f"kedro run --to-nodes {node} --params reviews_file=b.csv")
-    with pytest.raises(ClickException, match="recreate the outdated files") as error:
-        run_session(project, "tuning")
-    assert "those of a.csv" not in error.value.message
+    message = refuse_parts_of_two_tables(
+        tmp_path, "fit_word_vectors", "--params reviews_file=b.csv"
+    )
+    assert "those of a.csv" not in message
 
 
 def test_without_records_the_results_of_a_table_are_not_replaced_either(

@@ -122,8 +122,11 @@ class RunLineage:
         self._lock = threading.Lock()  # nodes may run in threads
         self._inputs: dict[str, dict[str, Input]] = {}  # by the name of the node
         self._unsaved: dict[str, set[str]] = {}  # outputs, by the name of the node
-        sources = find_upstream(self._records, strip_names(pipeline.inputs())).values()
-        self._parameters = configuration.adopt(sources, reads_file=RAW_REVIEWS in pipeline.inputs())
+        upstream = find_upstream(self._records, strip_names(pipeline.inputs()))
+        self._sources = tuple(upstream.values())  # the records of what the run begins with
+        self._parameters = configuration.adopt(
+            self._sources, reads_file=RAW_REVIEWS in pipeline.inputs()
+        )
         self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
 
     def compare_tables(self, run_params: dict[str, Any]) -> None:
@@ -321,9 +324,8 @@ class RunLineage:
         parameters = self._parameters
         if not self._is_of_this_table(first.record):
             # Parameters of the other table's run may name labels that this one does not have.
-            found = find_upstream(self._records, strip_names(self._pipeline.inputs())).values()
             with contextlib.suppress(InputError):  # their preset is gone
-                sources = filter(self._is_of_this_table, found)
+                sources = filter(self._is_of_this_table, self._sources)
                 parameters = self._configuration.adopt(sources, reads_file=False)
         command = self._configuration.format_run(part, parameters, MISSING_ONLY)
         ways = [command, *self._find_way_back(first.record), other]

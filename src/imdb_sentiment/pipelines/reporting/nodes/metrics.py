@@ -22,11 +22,7 @@ from imdb_sentiment.evaluation.predictions import (
 )
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.statistics import MIN_GROUPS, compare_models, estimate_interval
-from imdb_sentiment.parameters import (
-    ReportParameters,
-    ReviewsParameters,
-    TuningParameters,
-)
+from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TuningParameters
 from imdb_sentiment.pipelines.reporting.nodes.verdict import Verdict, judge
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor

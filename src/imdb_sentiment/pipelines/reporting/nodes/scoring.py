@@ -1,6 +1,5 @@
 """Scores of the models on the test reviews; examples.py explains a few of the same reviews."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -9,22 +8,15 @@ import numpy as np
 import pandas as pd
 
 from imdb_sentiment.evaluation.logits import to_probabilities
-from imdb_sentiment.evaluation.predictions import (
-    add_predictions,
-    tabulate_predictions,
-)
+from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
-from imdb_sentiment.parameters import (
-    ReviewsParameters,
-)
+from imdb_sentiment.parameters import ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-
-logger = logging.getLogger(__name__)
 
 
 def score_test_reviews(

@@ -11,19 +11,19 @@ import pytest
 from tokenizers import Tokenizer
 
 from helpers import base_parameters, make_ngrams_parameters, small_hyperparameters
+from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.ngram_regression import fit_ngram_model
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     ReviewsParameters,
-    SplitParameters,
     TokenizerParameters,
     TrainingParameters,
-    TuningParameters,
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.training.baseline import fit_baseline
+from imdb_sentiment.pipelines.tuning.protocol import NEVER_HELD_OUT
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.text.cleaning import clean_text
@@ -190,9 +190,8 @@ def test_the_baseline_cuts_texts_in_the_same_way(reviews: pd.DataFrame) -> None:
         train=train,
         validation=train.take(np.arange(0)),
         baseline=BaselineParameters(**parameters["baseline"]),
-        tuning=TuningParameters(**parameters["tuning"]),
-        split=SplitParameters(**parameters["split"]),
-        audit={"accepted_by_own_split": {}},
+        metric=make_metric("accuracy", None, ("negative", "positive"), are_ordered=False),
+        folds=np.full(len(train), NEVER_HELD_OUT, np.int32),
         training=TrainingParameters(**parameters["training"]),
         reviews=ReviewsParameters(
             **parameters["reviews"]

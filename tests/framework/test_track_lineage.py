@@ -114,15 +114,27 @@ def test_the_exported_model_and_its_card_have_the_lineage_in_short(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_better", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_search_goes_on_with_the_file_and_the_study_of_its_inputs(
-    copy_of_finished: Path,
+    *, is_better: bool, copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def find_best(study: optuna.Study) -> FrozenTrial | None:
+        """Return the last trial if it is to be better, and else the best one before."""
+        completed = study.get_trials(states=[TrialState.COMPLETE])
+        if is_better:
+            return completed[-1] if completed else None
+        return max(completed[:2], key=lambda trial: trial.value or 0, default=None)
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.find_best_trial", find_best)
     run_session(copy_of_finished, "tuning", tuning={"n_trials": 3})
     trials = (copy_of_finished / "data/08_reporting/trials.csv").read_text(encoding="utf-8")
     assert len(trials.splitlines()) == 1 + 3
     record = Lineage(copy_of_finished).read()["best_hyperparameters"]
     assert record.parameters["tuning"]["study_name"] == "IMDB Dataset.csv"
-    with pytest.raises(ClickException, match=r"--pipelines training,reporting"):
+    if is_better:
+        with pytest.raises(ClickException, match=r"--pipelines training,reporting"):
+            run_session(copy_of_finished, "reporting")
+    else:  # the model is that of the best trial
         run_session(copy_of_finished, "reporting")
 
 
@@ -483,7 +495,7 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     lines = "reviews_file: IMDB Dataset.csv\nchunksize: 7\n"  # chunks of another size
     (project / "conf/local/globals.yml").write_text(lines)
     whole = find_digests(project)
-    assert "Skipping all 58 nodes" in run_kedro(project, command)
+    assert "Skipping all 60 nodes" in run_kedro(project, command)
     (project / "data/08_reporting/report.html").unlink()
     (project / "data/05_model_input/test.npy").write_bytes(b"half")
     output = run_kedro(project, command)
@@ -517,7 +529,7 @@ def test_a_search_goes_on_if_a_lost_trial_may_be_retried(copy_of_finished: Path)
     storage = project / "data/06_models/study.db"
     content = storage.read_bytes()
     storage.unlink()
-    assert "Skipping all 58 nodes" in run_kedro(project, f"{command} --params tuning.max_retries=0")
+    assert "Skipping all 60 nodes" in run_kedro(project, f"{command} --params tuning.max_retries=0")
     assert not storage.exists()  # it need not be reached
     storage.write_bytes(content)
     output = run_kedro(project, command)
@@ -526,7 +538,7 @@ def test_a_search_goes_on_if_a_lost_trial_may_be_retried(copy_of_finished: Path)
     assert {"hold_out_reviews", "tune_hyperparameters"} <= set(made)
     assert "fit_best_model" not in made  # since the best trial is the same
     assert find_digests(project)["best_hyperparameters"] == before["best_hyperparameters"]
-    assert "Skipping all 58 nodes" in run_kedro(project, command)
+    assert "Skipping all 60 nodes" in run_kedro(project, command)
 
 
 def test_a_search_that_a_timeout_has_ended_is_not_repeated(copy_of_finished: Path) -> None:
@@ -535,7 +547,7 @@ def test_a_search_that_a_timeout_has_ended_is_not_repeated(copy_of_finished: Pat
     replace_last_trial(project, None, timeout=60.0)
     (project / "data/06_models/study.db").unlink()
     change_conf(project, lambda conf: conf["tuning"].update(timeout=60.0))
-    assert "Skipping all 58 nodes" in run_kedro(project, "kedro run --only-missing-outputs")
+    assert "Skipping all 60 nodes" in run_kedro(project, "kedro run --only-missing-outputs")
 
 
 def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any) -> None:

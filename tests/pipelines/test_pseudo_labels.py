@@ -42,6 +42,7 @@ from imdb_sentiment.text.word_numbers import WORDS
 
 LABELS = ("negative", "positive", "neutral")
 TUNING = TuningParameters(**base_parameters()["tuning"])
+ACCURACY = make_metric("accuracy", None, ("negative", "positive"), are_ordered=False)
 
 
 class Data:
@@ -265,7 +266,7 @@ def test_each_fold_learns_its_own_labels(monkeypatch: pytest.MonkeyPatch) -> Non
         TrialData([(reviews, reviews)] * 2, np.zeros((0, 0), np.float32), (), (OWN, OTHER, OWN)),
         LEARNER,
         TUNING.model_copy(update={"search_space": {}}),
-        metric=make_metric("accuracy", None, reviews.labels, are_ordered=False),
+        metric=ACCURACY,
         class_weight=None,
     )
     assert found == [[False, True], [True, False]]
@@ -279,8 +280,7 @@ def test_the_final_network_learns_the_last_labels() -> None:
         best_hyperparameters=LEARNER,
         word_vectors=np.zeros((0, 0), np.float32),
         pseudo_labels=(OTHER, OWN),
-        tuning=TUNING,
-        are_ordered=False,
+        metric=ACCURACY,
         class_weight=None,
         use_validation_rows=True,
         seed=0,
@@ -302,7 +302,7 @@ def test_a_study_is_of_the_reviews_that_have_labels(caplog: pytest.LogCaptureFix
             pseudo_labels=labels,
             hyperparameters=LEARNER,
             tuning=TUNING.model_copy(update={"search_space": {}}),
-            are_ordered=False,
+            metric=ACCURACY,
             class_weight=None,
             use_validation_rows=True,
         )

@@ -53,6 +53,7 @@ from imdb_sentiment.parameters import (
     CustomReviewsParameters,
     DecisionTarget,
     Hyperparameters,
+    MetricName,
     NgramsParameters,
     ReviewsParameters,
     SplitParameters,
@@ -74,7 +75,8 @@ from imdb_sentiment.pipelines.training.nodes import (
     fit_decision,
     fit_ngrams,
 )
-from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
+from imdb_sentiment.pipelines.tuning.nodes import assign_folds
+from imdb_sentiment.pipelines.tuning.protocol import Folds, pair_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import hash_ngrams
@@ -87,9 +89,8 @@ LINEAGE = {
 }
 VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 LABELS = ("negative", "positive", "neutral")
-# Of a table without splits of its own.
-AUDIT: dict[str, Any] = {"accepted_by_own_split": {}}
 REVIEWS = ReviewsParameters(**base_parameters()["reviews"])
+ACCURACY = make_metric("accuracy", None, REVIEWS.labels, are_ordered=False)
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,27 @@ def data() -> Data:
     return make_data()
 
 
+def find_folds(
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    folds: Any = "auto",
+    *,
+    evaluate_on: str = "validation",
+    group_column: str | None = None,
+) -> Folds:
+    """Return the folds of a table without splits of its own."""
+    split = SplitParameters(**base_parameters()["split"] | {"group_column": group_column})
+    return assign_folds(
+        train,
+        validation,
+        split,
+        {"accepted_by_own_split": {}},
+        folds=folds,
+        evaluate_on=evaluate_on,
+        seed=base_parameters()["tuning"]["seed"],
+    )
+
+
 def fit(
     train: EncodedReviews,
     validation: EncodedReviews,
@@ -151,8 +173,7 @@ def fit(
         validation=validation,
         best_hyperparameters=hyperparameters,
         word_vectors=VECTORS,
-        tuning=TuningParameters(**base_parameters()["tuning"]),
-        are_ordered=False,
+        metric=ACCURACY,
         **split_up(training),
     )
 
@@ -200,8 +221,7 @@ def test_the_network_begins_with_the_pretrained_weights(training: TrainingParame
         best_hyperparameters=still,
         word_vectors=VECTORS,
         pretrained_weights=pretrained,
-        tuning=TuningParameters(**base_parameters()["tuning"]),
-        are_ordered=False,
+        metric=ACCURACY,
         **split_up(training),
     )
     for found, given in zip(model.get_weights(), pretrained, strict=False):
@@ -242,8 +262,6 @@ def test_weights_of_labels_reach_all_that_learns(
     *,
     data: Data,
     baseline_parameters: BaselineParameters,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -271,10 +289,9 @@ def test_weights_of_labels_reach_all_that_learns(
     np.testing.assert_allclose(weights, expected)
 
     models, choices = spy("NgramRegression", ngram_regression), spy("choose_ngram_weights")
-    common: dict[str, Any] = {"split": split, "audit": AUDIT, "training": balanced}
-    common["script"] = "auto"
-    folds = tuning.model_copy(update={"folds": 2})
-    fit_ngrams(data.chunks, [], train, validation, tuning=folds, **common)
+    common: dict[str, Any] = {"training": balanced, "script": "auto"}
+    common["folds"] = find_folds(train, validation, 2)
+    fit_ngrams(data.chunks, [], train, validation, **common)
     assert len(models) > 2  # those of the folds, and the final one
     for (_, codes, *_), weights in models:
         np.testing.assert_allclose(weights, balance(codes))
@@ -282,7 +299,7 @@ def test_weights_of_labels_reach_all_that_learns(
     np.testing.assert_allclose(weights, expected)
 
     rows = data.rows.loc[[*train.rows, *validation.rows]].reset_index()
-    common |= {"train": train, "validation": validation, "tuning": folds}
+    common |= {"train": train, "validation": validation, "metric": ACCURACY}
     baseline, decision = fit_baseline(
         [rows], baseline=baseline_parameters, reviews=REVIEWS, **common
     )
@@ -300,15 +317,14 @@ def test_weights_of_labels_reach_all_that_learns(
 
 
 def test_the_final_network_is_watched_by_the_metric_of_the_search(
-    tuning: TuningParameters, training: TrainingParameters
+    training: TrainingParameters,
 ) -> None:
     _, history = fit_best_model(
         train=make_encoded(40),
         validation=make_encoded(20, seed=2),
         best_hyperparameters=small_hyperparameters(epochs=1),
         word_vectors=VECTORS,
-        tuning=tuning.model_copy(update={"metric": "f1_macro"}),
-        are_ordered=False,
+        metric=make_metric("f1_macro", None, REVIEWS.labels, are_ordered=False),
         **split_up(training.model_copy(update={"use_validation_rows": False})),
     )
     assert "val_f1_macro" in history
@@ -324,7 +340,6 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     learnt: list[str],
     data: Data,
     baseline_parameters: BaselineParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
@@ -333,9 +348,8 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
         train=data.train,
         validation=data.validation,
         baseline=baseline_parameters,
-        tuning=TuningParameters(**base_parameters()["tuning"]),
-        split=split,
-        audit=AUDIT,
+        metric=ACCURACY,
+        folds=find_folds(data.train, data.validation),
         training=chosen,
         reviews=REVIEWS,
         script="auto",
@@ -369,7 +383,7 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
 
 
 def score_by(
-    metric: str,
+    metric: MetricName,
     chunks: list[pd.DataFrame],
     sets: tuple[EncodedReviews, EncodedReviews],
     baseline: BaselineParameters,
@@ -382,9 +396,8 @@ def score_by(
         train=sets[0],
         validation=sets[1],
         baseline=baseline,
-        tuning=TuningParameters(**base_parameters()["tuning"] | {"metric": metric, "folds": 2}),
-        split=SplitParameters(**base_parameters()["split"]),
-        audit=AUDIT,
+        metric=make_metric(metric, None, LABELS[:2], are_ordered=reviews.ordered),
+        folds=find_folds(sets[0], sets[1], 2),
         training=training,
         reviews=reviews,
         script="auto",
@@ -396,7 +409,7 @@ def score_by(
 @pytest.mark.parametrize("metric", ["log_loss", "mean_absolute_error"])
 @pytest.mark.parametrize("class_weight", [None, {"negative": 1.0, "positive": 3.0}])
 def test_a_search_by_what_depends_on_the_calibration_calibrates_the_baseline_too(
-    metric: str,
+    metric: MetricName,
     class_weight: ClassWeight,
     baseline_parameters: BaselineParameters,
     training: TrainingParameters,
@@ -440,7 +453,7 @@ def test_a_search_by_what_depends_on_the_calibration_calibrates_the_baseline_too
     ],
 )
 def test_a_calibrated_baseline_predicts_what_it_did_without(
-    metric: str,
+    metric: MetricName,
     changes: dict[str, Any],
     data: Data,
     baseline_parameters: BaselineParameters,
@@ -481,22 +494,18 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
     folds: int,
     use_validation_rows: bool,
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     """The final model from those of the final network, the others from those of the best trial."""
     timid = with_ngrams(training, inverse_regularisation=0.1, character_weight=0.8)
     chosen = timid.model_copy(update={"use_validation_rows": use_validation_rows})
-    cross_validated = tuning.model_copy(update={"folds": folds})
+    assigned = find_folds(data.train, data.validation, folds)
     model, held_out = fit_ngrams(
         iter(data.chunks),
         iter([]),
         data.train,
         data.validation,
-        tuning=cross_validated,
-        split=split,
-        audit=AUDIT,
+        folds=assigned,
         training=chosen,
         script="auto",
     )
@@ -506,9 +515,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
         return fit_ngram_model(hashes, reviews.codes, 2, timid.ngrams)
 
     logits: dict[int, float] = {}
-    for learnt, scored in divide_reviews(
-        data.train, data.validation, cross_validated, split, AUDIT
-    ):
+    for learnt, scored in pair_reviews(data.train, data.validation, assigned):
         assert not set(learnt.rows) & set(scored.rows)
         texts = data.rows["text"][scored.rows]
         found = fit_without_folds(learnt).score_texts(texts)[:, 0]
@@ -532,7 +539,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
 
 
 def test_characters_are_read_if_that_is_better_for_unseen_reviews(
-    data: Data, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+    data: Data, training: TrainingParameters
 ) -> None:
     rng = np.random.default_rng(0)
 
@@ -543,9 +550,7 @@ def test_characters_are_read_if_that_is_better_for_unseen_reviews(
             [],
             data.train,
             data.validation,
-            tuning=tuning.model_copy(update={"folds": 2}),
-            split=split,
-            audit=AUDIT,
+            folds=find_folds(data.train, data.validation, 2),
             training=training,
             script="auto",
         )
@@ -568,8 +573,6 @@ def test_characters_are_read_if_that_is_better_for_unseen_reviews(
 def test_with_few_held_out_rows_no_weight_is_chosen(
     n_held_out: int,
     weight: float,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     data = make_data(300)
@@ -582,9 +585,7 @@ def test_with_few_held_out_rows_no_weight_is_chosen(
         [],
         data.validation,
         held_out,
-        tuning=tuning.model_copy(update={"folds": 1}),
-        split=split,
-        audit=AUDIT,
+        folds=find_folds(data.validation, held_out, 1),
         training=training,
         script="auto",
     )
@@ -624,8 +625,6 @@ def test_with_few_held_out_rows_the_factor_of_the_ngrams_has_limits(
 def test_the_chosen_weight_has_the_lowest_log_loss(
     noise: int,
     n_labels: int,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     data = make_data(450, n_labels)
@@ -637,7 +636,6 @@ def test_the_chosen_weight_has_the_lowest_log_loss(
         for text, code in zip(rows["text"], rows["code"], strict=True)
     ]
     data = replace(data, chunks=[rows])
-    one_fold = tuning.model_copy(update={"folds": 1, "evaluate_on": "validation"})
     validation = data.train  # more of them
     losses = {}
     for weight in CHARACTER_WEIGHTS:
@@ -656,9 +654,7 @@ def test_the_chosen_weight_has_the_lowest_log_loss(
         [],
         data.validation,
         validation,
-        tuning=one_fold,
-        split=split,
-        audit=AUDIT,
+        folds=find_folds(data.validation, validation, 1),
         training=training,
         script="auto",
     )
@@ -676,7 +672,7 @@ def make_synonyms(
 
 
 def test_unlabelled_reviews_tell_which_words_mean_the_same(
-    data: Data, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+    data: Data, training: TrainingParameters
 ) -> None:
     rng = np.random.default_rng(0)
     rows = data.rows.reset_index()
@@ -690,9 +686,7 @@ def test_unlabelled_reviews_tell_which_words_mean_the_same(
             iter(unlabelled),
             data.train,
             data.validation,
-            tuning=tuning.model_copy(update={"folds": 2}),
-            split=split,
-            audit=AUDIT,
+            folds=find_folds(data.train, data.validation, 2),
             training=with_ngrams(training, latent_dimensions=dimensions, character_ngram=0),
             script="auto",
         )
@@ -707,8 +701,6 @@ def test_unlabelled_reviews_tell_which_words_mean_the_same(
 def test_the_chosen_latent_weight_has_the_lowest_log_loss(
     *,
     is_telling: bool,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     data = make_data(450)
@@ -743,9 +735,7 @@ def test_the_chosen_latent_weight_has_the_lowest_log_loss(
         [pd.DataFrame({"text": texts})],
         data.validation,
         data.train,  # more of them
-        tuning=tuning.model_copy(update={"folds": 1, "evaluate_on": "validation"}),
-        split=split,
-        audit=AUDIT,
+        folds=find_folds(data.validation, data.train, 1),
         training=training.model_copy(update={"ngrams": parameters}),
         script="auto",
     )
@@ -756,8 +746,6 @@ def test_the_chosen_latent_weight_has_the_lowest_log_loss(
 
 def test_of_very_many_unlabelled_reviews_some_are_drawn(
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -775,9 +763,7 @@ def test_of_very_many_unlabelled_reviews_some_are_drawn(
             chunks,
             data.train,
             data.validation,
-            tuning=tuning.model_copy(update={"evaluate_on": "test"}),
-            split=split,
-            audit=AUDIT,
+            folds=find_folds(data.train, data.validation, evaluate_on="test"),
             training=chosen.model_copy(update={"seed": seed}),
             script="auto",
         )
@@ -807,8 +793,6 @@ def test_without_a_comparison_the_latent_weight_is_the_default(
     n_unlabelled: int,
     max_labelled: int,
     is_used: bool,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -823,9 +807,7 @@ def test_without_a_comparison_the_latent_weight_is_the_default(
         [pd.DataFrame({"text": texts})],
         data.validation,
         held_out,
-        tuning=tuning.model_copy(update={"folds": 1, "evaluate_on": evaluate_on}),
-        split=split,
-        audit=AUDIT,
+        folds=find_folds(data.validation, held_out, 1, evaluate_on=evaluate_on),
         training=training.model_copy(update={"class_weight": "balanced"}),
         script="auto",
     )
@@ -837,8 +819,6 @@ def test_without_a_comparison_the_latent_weight_is_the_default(
 def test_held_out_logits_know_nothing_of_their_rows(
     n_unlabelled: int,
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     """Each review has a word of its own, so a model can learn random labels by heart."""
@@ -854,9 +834,7 @@ def test_held_out_logits_know_nothing_of_their_rows(
         [pd.DataFrame({"text": texts})],
         train,
         validation,
-        tuning=tuning,
-        split=split,
-        audit=AUDIT,
+        folds=find_folds(train, validation),
         training=by_heart,
         script="auto",
     )
@@ -900,10 +878,9 @@ class Taught:
 
     def teach(
         self,
-        tuning: TuningParameters,
-        split: SplitParameters,
         training: TrainingParameters,
         monkeypatch: pytest.MonkeyPatch,
+        n_folds: Any = "auto",
         **changes: Any,
     ) -> tuple[tuple[NgramModel, HeldOutLogits], tuple[NgramModel, HeldOutLogits]]:
         """Return what `fit_ngrams` returns, and then `teach_ngrams`."""
@@ -916,14 +893,12 @@ class Taught:
             "clean_reviews": [self.labelled],
             "train": self.data.train,
             "validation": self.data.validation,
-            "tuning": tuning,
-            "split": split,
-            "audit": AUDIT,
+            "folds": find_folds(self.data.train, self.data.validation, n_folds),
             "training": training,
             "script": "auto",
         }
         first = fit_ngrams(clean_unlabelled_reviews=[], **common)
-        sets = divide_reviews(self.data.train, self.data.validation, tuning, split, AUDIT)
+        sets = pair_reviews(self.data.train, self.data.validation, common["folds"])
         rows = np.concatenate([scored.rows for _, scored in sets])
         known = np.array([[self.by_row[row]] for row in rows.tolist()])
         given: dict[str, Any] = {
@@ -946,15 +921,12 @@ def test_ngrams_learn_the_labels_that_networks_predict(
     *,
     share: Any,
     folds: int,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chosen = with_ngrams(training, character_ngram=0, share=share)
     data = make_data(600)
-    by_fold = tuning.model_copy(update={"folds": folds})
-    first, (model, held_out) = Taught(data).teach(by_fold, split, chosen, monkeypatch)
+    first, (model, held_out) = Taught(data).teach(chosen, monkeypatch, folds)
     assert (first[0].unlabelled_reviews, model.unlabelled_reviews) == (0, 1000)
     codes = data.rows["code"][held_out.rows].to_numpy(np.intp)
     np.testing.assert_array_equal(first[1].rows, held_out.rows)
@@ -970,16 +942,13 @@ def test_wrong_labels_are_not_learnt(
     *,
     share: Any,
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
     chosen = with_ngrams(training, character_ngram=0, share=share)
-    by_fold = tuning.model_copy(update={"folds": 2})
-    first, taught = Taught(data, quality=-9).teach(by_fold, split, chosen, monkeypatch)
+    first, taught = Taught(data, quality=-9).teach(chosen, monkeypatch, 2)
     assert taught == first
     assert (
         "are not trained on predictions of the network: the average would be no better"
@@ -993,8 +962,6 @@ def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
     *,
     folds: int,
     use_validation_rows: bool,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1012,7 +979,7 @@ def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
     taught = Taught(data)
     chosen = with_ngrams(training, character_ngram=0)
     chosen = chosen.model_copy(update={"use_validation_rows": use_validation_rows})
-    taught.teach(tuning.model_copy(update={"folds": folds}), split, chosen, monkeypatch)
+    taught.teach(chosen, monkeypatch, folds)
     n_train, n_pool = len(data.train), len(data.train + data.validation)
     expected = {1: [(n_train, 0)], 2: [(n_pool // 2, 0), (n_pool // 2, 1)]}[folds]
     expected.append((n_pool if use_validation_rows else n_train, 2))  # the final one
@@ -1027,8 +994,6 @@ def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
 
 def test_of_the_unlabelled_reviews_those_are_learnt_that_networks_have_scored(
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1037,12 +1002,8 @@ def test_of_the_unlabelled_reviews_those_are_learnt_that_networks_have_scored(
     taught.unlabelled["text"] += [f" {word}" for word in words]
     chosen = np.linspace(0, 999, 200).round().astype(int)
     taught.logits = [taught.logits[0][chosen], taught.logits[1][chosen], taught.logits[2]]
-    _, (model, _) = taught.teach(
-        tuning.model_copy(update={"folds": 2}),
-        split,
-        with_ngrams(training, character_ngram=0, min_document_frequency=1),
-        monkeypatch,
-    )
+    every_word = with_ngrams(training, character_ngram=0, min_document_frequency=1)
+    _, (model, _) = taught.teach(every_word, monkeypatch, 2)
     assert model.unlabelled_reviews == 200
     known = [number for number, word in enumerate(words) if hash_ngrams(word, 1)[0] in model.hashes]
     np.testing.assert_array_equal(known, chosen)
@@ -1050,8 +1011,6 @@ def test_of_the_unlabelled_reviews_those_are_learnt_that_networks_have_scored(
 
 def test_taught_held_out_logits_know_nothing_of_their_rows(
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1075,7 +1034,7 @@ def test_taught_held_out_logits_know_nothing_of_their_rows(
     )
     pool = train + validation
     codes = pd.Series(pool.codes, pool.rows)
-    _, (model, held_out) = taught.teach(tuning, split, by_heart, monkeypatch)
+    _, (model, held_out) = taught.teach(by_heart, monkeypatch)
     assert model.unlabelled_reviews == 1000
     known = model.score_texts(data.rows["text"][pool.rows])[:, 0] > 0
     assert (known == pool.codes).mean() > 0.95
@@ -1089,8 +1048,6 @@ def test_without_anything_to_learn_the_ngrams_are_the_first_ones(
     *,
     missing: str,
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1100,7 +1057,7 @@ def test_without_anything_to_learn_the_ngrams_are_the_first_ones(
     if missing == "logits":
         changes["network_held_out"] = HeldOutLogits(data.train.rows, np.zeros((180, 1)))
     chosen = with_ngrams(training, share=0) if missing == "share" else training
-    (model, held_out), taught = Taught(data).teach(tuning, split, chosen, monkeypatch, **changes)
+    (model, held_out), taught = Taught(data).teach(chosen, monkeypatch, **changes)
     assert taught[0] is model
     assert taught[1] is held_out
 
@@ -1108,8 +1065,6 @@ def test_without_anything_to_learn_the_ngrams_are_the_first_ones(
 def test_too_many_ngrams_of_both_kinds_of_reviews_are_left_out(
     *,
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -1117,7 +1072,7 @@ def test_too_many_ngrams_of_both_kinds_of_reviews_are_left_out(
     monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_ENTRIES", 5000)
     caplog.set_level("INFO")
     chosen = with_ngrams(training, character_ngram=0)
-    first, taught = Taught(data).teach(tuning, split, chosen, monkeypatch)
+    first, taught = Taught(data).teach(chosen, monkeypatch)
     assert taught == first
     assert (
         "are not trained on predictions of the network: 1,120 reviews have more than" in caplog.text
@@ -1126,23 +1081,20 @@ def test_too_many_ngrams_of_both_kinds_of_reviews_are_left_out(
 
 def test_other_held_out_reviews_of_the_network_are_refused(
     data: Data,
-    tuning: TuningParameters,
-    split: SplitParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     taught = Taught(data)
     others = HeldOutLogits(data.train.rows + 1000, np.zeros((180, 1)), taught.logits[:2])
     with pytest.raises(InputError, match="no longer match the data"):
-        taught.teach(tuning, split, training, monkeypatch, network_held_out=others)
+        taught.teach(training, monkeypatch, network_held_out=others)
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
 def test_without_unseen_rows_the_ngrams_are_not_scaled(
-    n_labels: int, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+    n_labels: int, training: TrainingParameters
 ) -> None:
     data = make_data(150, n_labels)
-    on_test = tuning.model_copy(update={"evaluate_on": "test"})
     spoilt = data.rows.reset_index()
     spoilt.loc[spoilt["split"] == "test", "text"] = None  # not read
     model, held_out = fit_ngrams(
@@ -1150,9 +1102,7 @@ def test_without_unseen_rows_the_ngrams_are_not_scaled(
         [],
         data.train,
         data.validation,
-        tuning=on_test,
-        split=split,
-        audit=AUDIT,
+        folds=find_folds(data.train, data.validation, evaluate_on="test"),
         training=training,
         script="auto",
     )
@@ -1166,18 +1116,14 @@ def test_without_unseen_rows_the_ngrams_are_not_scaled(
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
-def test_without_a_share_no_ngrams_are_learnt(
-    n_labels: int, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
-) -> None:
+def test_without_a_share_no_ngrams_are_learnt(n_labels: int, training: TrainingParameters) -> None:
     reviews = make_encoded(40, n_labels)
     model, held_out = fit_ngrams(
         [],  # the texts are not read
         [],
         reviews,
         reviews,
-        tuning=tuning,
-        split=split,
-        audit=AUDIT,
+        folds=find_folds(reviews, reviews),
         training=with_ngrams(training, share=0),
         script="auto",
     )
@@ -1208,17 +1154,19 @@ def average(
     network: HeldOutLogits,
     ngrams: HeldOutLogits,
     reviews: EncodedReviews,
-    tuning: TuningParameters,
     training: TrainingParameters,
+    *,
+    evaluate_on: str = "validation",
 ) -> dict[str, Any]:
     """Call `fit_average` with half of the reviews for training and half for validation."""
     half = len(reviews) // 2
+    train, validation = reviews.take(np.arange(half)), reviews.take(np.arange(half, len(reviews)))
     return fit_average(
         network_held_out=network,
         ngrams_held_out=ngrams,
-        train=reviews.take(np.arange(half)),
-        validation=reviews.take(np.arange(half, len(reviews))),
-        tuning=tuning,
+        train=train,
+        validation=validation,
+        folds=find_folds(train, validation, 1, evaluate_on=evaluate_on),
         training=training,
     )
 
@@ -1227,7 +1175,7 @@ def decide(
     network: HeldOutLogits,
     ngrams: HeldOutLogits,
     reviews: EncodedReviews,
-    tuning: TuningParameters,
+    metric: MetricName,
     training: TrainingParameters,
     *,
     are_ordered: bool = False,
@@ -1237,10 +1185,10 @@ def decide(
     return fit_decision(
         network_held_out=network,
         ngrams_held_out=ngrams,
-        calibration=average(network, ngrams, reviews, tuning, training),
+        calibration=average(network, ngrams, reviews, training),
         train=reviews.take(np.arange(half)),
         validation=reviews.take(np.arange(half, len(reviews))),
-        tuning=tuning,
+        metric=make_metric(metric, None, reviews.labels, are_ordered=are_ordered),
         are_ordered=are_ordered,
         training=training,
     )
@@ -1256,10 +1204,10 @@ def make_rare(n_labels: int) -> tuple[EncodedReviews, HeldOutLogits, HeldOutLogi
 
 @pytest.mark.parametrize("n_labels", [2, 3])
 def test_without_a_wish_the_most_probable_label_is_predicted(
-    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+    n_labels: int, training: TrainingParameters
 ) -> None:
     reviews, network, ngrams = make_rare(n_labels)
-    decision = decide(network, ngrams, reviews, tuning, training)
+    decision = decide(network, ngrams, reviews, "accuracy", training)
     assert list(decision["label_weights"].values()) == pytest.approx([1] * n_labels)
     assert (decision["aim"], decision["unfitted_reason"]) == (None, None)
     assert decision["threshold"] == (0.5 if n_labels == 2 else None)
@@ -1268,14 +1216,13 @@ def test_without_a_wish_the_most_probable_label_is_predicted(
 
 @pytest.mark.parametrize(("n_labels", "decision_by"), [(2, "threshold"), (3, "auto")])
 def test_thresholds_are_chosen_for_the_metric_on_held_out_reviews(
-    n_labels: int, decision_by: str, tuning: TuningParameters, training: TrainingParameters
+    n_labels: int, decision_by: str, training: TrainingParameters
 ) -> None:
     reviews, network, ngrams = make_rare(n_labels)
-    by_f1 = tuning.model_copy(update={"metric": "f1_macro"})
     chosen = training.model_copy(update={"decision": decision_by, "min_confidence": 0.2})
-    decision = decide(network, ngrams, reviews, by_f1, chosen)
+    decision = decide(network, ngrams, reviews, "f1_macro", chosen)
     weights = np.array(list(decision["label_weights"].values()))
-    fitted = average(network, ngrams, reviews, by_f1, chosen)["weights"]
+    fitted = average(network, ngrams, reviews, chosen)["weights"]
     probabilities = Weights(**fitted).average(network.logits, ngrams.logits)
     plain, best = (
         f1_score(reviews.codes, (probabilities * factors).argmax(axis=1), average="macro")
@@ -1294,27 +1241,23 @@ def test_thresholds_are_chosen_for_the_metric_on_held_out_reviews(
 
 @pytest.mark.parametrize("class_weight", [None, {"14": 3.0}])
 def test_weights_that_do_not_help_with_other_reviews_are_not_chosen(
-    class_weight: ClassWeight, tuning: TuningParameters, training: TrainingParameters
+    class_weight: ClassWeight, training: TrainingParameters
 ) -> None:
     """Many labels with few reviews each, for which the most probable label is the best."""
     reviews, network, ngrams = make_held_out(n=300, n_labels=30)
     reviews = replace(reviews, labels=tuple(str(code) for code in range(30)))
-    by_f1 = tuning.model_copy(update={"metric": "f1_macro"})
     weighted = training.model_copy(update={"class_weight": class_weight})
-    decision = decide(network, ngrams, reviews, by_f1, weighted)
-    without = decide(network, ngrams, reviews, tuning, weighted)
+    decision = decide(network, ngrams, reviews, "f1_macro", weighted)
+    without = decide(network, ngrams, reviews, "accuracy", weighted)
     assert decision["label_weights"] == without["label_weights"]
     assert (decision["aim"], decision["unfitted_reason"]) == ("macro F1", "no_gain")
     assert decision["after"] == decision["before"]
 
 
-def test_ordered_labels_are_predicted_by_their_median(
-    tuning: TuningParameters, training: TrainingParameters
-) -> None:
+def test_ordered_labels_are_predicted_by_their_median(training: TrainingParameters) -> None:
     reviews, network, ngrams = make_rare(3)
-    by_distance = tuning.model_copy(update={"metric": "mean_absolute_error"})
-    decision = decide(network, ngrams, reviews, by_distance, training, are_ordered=True)
-    fitted = average(network, ngrams, reviews, by_distance, training)["weights"]
+    decision = decide(network, ngrams, reviews, "mean_absolute_error", training, are_ordered=True)
+    fitted = average(network, ngrams, reviews, training)["weights"]
     probabilities = Weights(**fitted).average(network.logits, ngrams.logits)
     medians = DecisionRule(np.ones(3), is_median=True).choose(probabilities)
     assert decision["is_median"]
@@ -1323,11 +1266,11 @@ def test_ordered_labels_are_predicted_by_their_median(
         error = mean_absolute_error(reviews.codes, predicted)
         assert decision[name] == pytest.approx(error)
     by_hand = training.model_copy(update={"decision": "median"})
-    wished = decide(network, ngrams, reviews, tuning, by_hand, are_ordered=True)
+    wished = decide(network, ngrams, reviews, "accuracy", by_hand, are_ordered=True)
     assert wished["is_median"]
     assert wished["aim"] is None  # the median does not suit the accuracy
     with pytest.raises(InputError, match=r"set reviews\.ordered: true, or another decision"):
-        decide(network, ngrams, reviews, tuning, by_hand)
+        decide(network, ngrams, reviews, "accuracy", by_hand)
 
 
 def test_a_median_that_is_worse_is_not_predicted(training: TrainingParameters) -> None:
@@ -1357,35 +1300,33 @@ def test_instead_of_a_median_that_is_worse_the_rule_is_chosen_that_was_measured(
     assert (chosen.rule.choose(probabilities) == 0).all()
 
 
-def test_class_weights_do_not_cost_the_median(
-    tuning: TuningParameters, training: TrainingParameters
-) -> None:
+def test_class_weights_do_not_cost_the_median(training: TrainingParameters) -> None:
     """With them, errors are larger: the median is compared with a label that has them, too."""
     reviews, network, ngrams = make_rare(3)
-    by_distance = tuning.model_copy(update={"metric": "mean_absolute_error"})
     weighted = training.model_copy(update={"class_weight": {LABELS[2]: 3.0}})
-    shifted = [replace(part, logits=part.logits + np.log([1, 1, 3])) for part in (network, ngrams)]
-    decision = decide(shifted[0], shifted[1], reviews, by_distance, weighted, are_ordered=True)
+    first, second = (
+        replace(part, logits=part.logits + np.log([1, 1, 3])) for part in (network, ngrams)
+    )
+    decision = decide(first, second, reviews, "mean_absolute_error", weighted, are_ordered=True)
     weights = decision["label_weights"]
     assert weights[LABELS[2]] > 2 * weights[LABELS[0]]
     assert decision["is_median"]
     assert decision["after"] < decision["before"]
 
 
-def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: TrainingParameters) -> None:
+def test_a_wanted_recall_is_reached(training: TrainingParameters) -> None:
     reviews, network, ngrams = make_rare(2)
     settings = training.model_dump() | {"decision": "threshold"}
     wanted = {"label": "positive", "recall": 0.9}
     chosen = TrainingParameters(**settings | {"decision_target": wanted})
-    by_loss = tuning.model_copy(update={"metric": "log_loss"})
-    decision = decide(network, ngrams, reviews, by_loss, chosen)
+    decision = decide(network, ngrams, reviews, "log_loss", chosen)
     assert decision["before"] < 0.9 < decision["after"] < 1  # by a margin for new reviews
     assert decision["aim"] == "recall of positive of at least 0.9"
     missing = TrainingParameters(**settings | {"decision_target": wanted | {"label": "awful"}})
     with pytest.raises(InputError, match="decision_target names the label 'awful', which"):
-        decide(network, ngrams, reviews, tuning, missing)
+        decide(network, ngrams, reviews, "accuracy", missing)
     with pytest.raises(InputError, match=r"tuning\.metric is log_loss, which does not depend"):
-        decide(network, ngrams, reviews, by_loss, TrainingParameters(**settings))
+        decide(network, ngrams, reviews, "log_loss", TrainingParameters(**settings))
     with pytest.raises(ValidationError, match="needs decision: threshold, or auto"):
         TrainingParameters(**settings | {"decision_target": wanted, "decision": "argmax"})
     with pytest.raises(ValidationError, match="either a precision or a recall"):
@@ -1393,7 +1334,7 @@ def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: Training
 
 
 def test_a_precision_out_of_reach_changes_nothing(
-    tuning: TuningParameters, training: TrainingParameters, caplog: pytest.LogCaptureFixture
+    training: TrainingParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The surest predictions of the label are wrong."""
     reviews, network, ngrams = make_rare(2)
@@ -1402,20 +1343,20 @@ def test_a_precision_out_of_reach_changes_nothing(
     wanted = {"label": "positive", "precision": 0.99}
     settings = training.model_dump() | {"decision": "threshold", "decision_target": wanted}
     chosen = TrainingParameters(**settings)
-    decision = decide(network, ngrams, replace(reviews, codes=codes), tuning, chosen)
+    decision = decide(network, ngrams, replace(reviews, codes=codes), "accuracy", chosen)
     assert decision["unfitted_reason"] == "out_of_reach"
     assert decision["threshold"] == 0.5
     assert "No threshold reaches a precision of positive of at least 0.99" in caplog.text
 
 
 def test_a_target_of_a_label_without_held_out_reviews_is_given_up(
-    tuning: TuningParameters, training: TrainingParameters, caplog: pytest.LogCaptureFixture
+    training: TrainingParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     reviews, network, ngrams = make_rare(2)
     none = replace(reviews, codes=np.zeros_like(reviews.codes))
     wanted = {"label": "positive", "recall": 0.9}
     chosen = TrainingParameters(**training.model_dump() | {"decision_target": wanted})
-    decision = decide(network, ngrams, none, tuning, chosen)
+    decision = decide(network, ngrams, none, "accuracy", chosen)
     assert decision["unfitted_reason"] == "too_few_rows_of_label"
     assert (decision["aim"], decision["before"]) == ("recall of positive of at least 0.9", None)
     assert decision["threshold"] == 0.5
@@ -1425,7 +1366,6 @@ def test_a_target_of_a_label_without_held_out_reviews_is_given_up(
 def test_the_baseline_gets_thresholds_where_the_model_does(
     data: Data,
     baseline_parameters: BaselineParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     """Chosen on predictions of pipelines that have not learnt from the rows."""
@@ -1436,15 +1376,14 @@ def test_the_baseline_gets_thresholds_where_the_model_does(
     train, validation = make_rare(data.train), make_rare(data.validation)
     rows = data.rows.loc[[*train.rows, *validation.rows]].reset_index()
 
-    def fit_with(**changes: Any) -> tuple[Any, dict[str, float]]:
+    def fit_with(metric: MetricName = "accuracy", **protocol: Any) -> tuple[Any, dict[str, float]]:
         baseline, decision = fit_baseline(
             [rows],
             train=train,
             validation=validation,
             baseline=baseline_parameters,
-            tuning=TuningParameters(**base_parameters()["tuning"] | changes),
-            split=split,
-            audit=AUDIT,
+            metric=make_metric(metric, None, REVIEWS.labels, are_ordered=False),
+            folds=find_folds(train, validation, **protocol),
             training=training,
             reviews=REVIEWS,
             script="auto",
@@ -1470,8 +1409,6 @@ def test_the_thresholds_of_the_baseline_are_chosen_on_the_reviews_of_the_model(
     *,
     most: int,
     baseline_parameters: BaselineParameters,
-    split: SplitParameters,
-    tuning: TuningParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -1499,9 +1436,8 @@ def test_the_thresholds_of_the_baseline_are_chosen_on_the_reviews_of_the_model(
         train=pool.take(np.arange(180)),
         validation=pool.take(np.arange(180, 240)),
         baseline=baseline_parameters,
-        tuning=tuning.model_copy(update={"folds": 2}),
-        split=split,
-        audit=AUDIT,
+        metric=ACCURACY,
+        folds=find_folds(pool.take(np.arange(180)), pool.take(np.arange(180, 240)), 2),
         training=TrainingParameters(**training.model_dump() | {"decision_target": wanted}),
         reviews=REVIEWS,
         script="auto",
@@ -1512,8 +1448,6 @@ def test_the_thresholds_of_the_baseline_are_chosen_on_the_reviews_of_the_model(
 
 def test_the_thresholds_of_the_baseline_do_not_divide_groups(
     baseline_parameters: BaselineParameters,
-    split: SplitParameters,
-    tuning: TuningParameters,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1538,9 +1472,10 @@ def test_the_thresholds_of_the_baseline_do_not_divide_groups(
             train=pool.take(np.arange(180)),
             validation=pool.take(np.arange(180, 240)),
             baseline=baseline_parameters,
-            tuning=tuning.model_copy(update={"metric": "f1_macro", "folds": 2}),
-            split=split.model_copy(update={"group_column": column}),
-            audit=AUDIT,
+            metric=make_metric("f1_macro", None, REVIEWS.labels, are_ordered=False),
+            folds=find_folds(
+                pool.take(np.arange(180)), pool.take(np.arange(180, 240)), 2, group_column=column
+            ),
             training=training,
             reviews=REVIEWS,
             script="auto",
@@ -1550,7 +1485,7 @@ def test_the_thresholds_of_the_baseline_do_not_divide_groups(
 
 
 def test_the_thresholds_of_the_model_are_checked_on_other_groups(
-    tuning: TuningParameters, training: TrainingParameters, monkeypatch: pytest.MonkeyPatch
+    training: TrainingParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reviews, network, ngrams = make_held_out()
     reviews = replace(reviews, groups=reviews.rows.astype(np.uint64) // 100)
@@ -1564,18 +1499,15 @@ def test_the_thresholds_of_the_model_are_checked_on_other_groups(
         "imdb_sentiment.pipelines.training.decision.cross_validate_weights", validate
     )
     some = np.random.default_rng(3).permutation(200)[:150]
-    by_f1 = tuning.model_copy(update={"metric": "f1_macro"})
-    decide(reorder(network, some), ngrams, reviews, by_f1, training)
+    decide(reorder(network, some), ngrams, reviews, "f1_macro", training)
     np.testing.assert_array_equal(given, [reviews.groups[some]])
 
 
-def test_without_calibration_no_threshold_is_chosen(
-    tuning: TuningParameters, training: TrainingParameters
-) -> None:
+def test_without_calibration_no_threshold_is_chosen(training: TrainingParameters) -> None:
     reviews, network, ngrams = make_held_out(n=99)
     settings = {"decision": "threshold", "class_weight": {"positive": 3.0}}
     chosen = training.model_copy(update=settings)
-    decision = decide(network, ngrams, reviews, tuning, chosen)
+    decision = decide(network, ngrams, reviews, "accuracy", chosen)
     assert decision["unfitted_reason"] == "too_few_rows"
     assert decision["aim"] is None
     weights = decision["label_weights"]
@@ -1584,7 +1516,7 @@ def test_without_calibration_no_threshold_is_chosen(
 
 @pytest.mark.parametrize("n_labels", [2, 3])
 def test_without_calibration_weights_of_labels_are_undone_in_scaled_ngrams(
-    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+    n_labels: int, training: TrainingParameters
 ) -> None:
     """They shift the logits of both models; a factor has multiplied this shift as well."""
     reviews, network, ngrams = make_held_out(n=60, n_labels=n_labels)
@@ -1592,8 +1524,8 @@ def test_without_calibration_weights_of_labels_are_undone_in_scaled_ngrams(
     weighted = training.model_copy(update={"class_weight": {LABELS[n_labels - 1]: 4.0}})
     shifted = replace(network, logits=network.logits + shift)
     scaled = replace(ngrams, logits=0.5 * (ngrams.logits + shift), factor=0.5)
-    found = average(shifted, scaled, reviews, tuning, weighted)["weights"]
-    plain = average(network, ngrams, reviews, tuning, training)["weights"]
+    found = average(shifted, scaled, reviews, weighted)["weights"]
+    plain = average(network, ngrams, reviews, training)["weights"]
     np.testing.assert_allclose(
         Weights(**found).average(shifted.logits, scaled.logits),
         Weights(**plain).average(network.logits, 0.5 * ngrams.logits),
@@ -1602,19 +1534,19 @@ def test_without_calibration_weights_of_labels_are_undone_in_scaled_ngrams(
 
 @pytest.mark.parametrize("n_labels", [2, 3])
 def test_weights_of_labels_are_calibrated_away_and_kept_in_the_decision(
-    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+    n_labels: int, training: TrainingParameters
 ) -> None:
     """Models that were trained with weights prefer a label; here, by shifted logits."""
     reviews, network, ngrams = make_held_out(n=3000, n_labels=n_labels)
     shift = np.array([np.log(4)]) if n_labels == 2 else np.log([1, 1, 4])
     shifted = [replace(part, logits=part.logits + shift) for part in (network, ngrams)]
     weighted = training.model_copy(update={"class_weight": {LABELS[n_labels - 1]: 4.0}})
-    plain = average(network, ngrams, reviews, tuning, training)["weights"]
-    fitted = average(shifted[0], shifted[1], reviews, tuning, weighted)["weights"]
+    plain = average(network, ngrams, reviews, training)["weights"]
+    fitted = average(shifted[0], shifted[1], reviews, weighted)["weights"]
     expected = Weights(**plain).average(network.logits, ngrams.logits)
     found = Weights(**fitted).average(shifted[0].logits, shifted[1].logits)
     np.testing.assert_allclose(found, expected, atol=0.05)  # calibrated
-    decision = decide(shifted[0], shifted[1], reviews, tuning, weighted)
+    decision = decide(shifted[0], shifted[1], reviews, "accuracy", weighted)
     raw = fitted["network"] * shifted[0].logits + fitted["ngrams"] * shifted[1].logits
     as_trained = (raw[:, 0] > 0).astype(int) if n_labels == 2 else raw.argmax(axis=1)
     weights = np.array(list(decision["label_weights"].values()))
@@ -1663,13 +1595,13 @@ def render(sentence: str, calibration: dict[str, Any], training: TrainingParamet
 
 @pytest.mark.parametrize("n_labels", [2, 3])
 def test_the_weights_are_fitted_to_the_rows_that_both_models_have_scored(
-    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+    n_labels: int, training: TrainingParameters
 ) -> None:
     reviews, network, ngrams = make_held_out(n_labels=n_labels)
     rng = np.random.default_rng(3)
     some = rng.permutation(200)[:150]
     found = average(
-        reorder(network, some), reorder(ngrams, rng.permutation(200)), reviews, tuning, training
+        reorder(network, some), reorder(ngrams, rng.permutation(200)), reviews, training
     )
     codes = reviews.codes[some]
     if n_labels == 2:
@@ -1697,14 +1629,14 @@ def test_the_weights_are_fitted_to_the_rows_that_both_models_have_scored(
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.8])
 def test_a_given_share_is_kept_and_the_temperature_fitted(
-    share: float, tuning: TuningParameters, training: TrainingParameters
+    share: float, training: TrainingParameters
 ) -> None:
     given = with_ngrams(training, share=share)
     reviews, network, ngrams = make_held_out()
     mixed = (1 - share) * network.logits + share * ngrams.logits
     if share == 0:
         ngrams = reorder(ngrams, np.arange(0))  # as `fit_ngrams` returns
-    found = average(network, ngrams, reviews, tuning, given)
+    found = average(network, ngrams, reviews, given)
     (scale,) = fit_scale(mixed, reviews.codes)
     assert found["ngram_share"] == pytest.approx(share)
     assert found["temperature"] == pytest.approx(1 / scale, rel=1e-3)
@@ -1732,16 +1664,15 @@ def test_where_nothing_can_be_fitted_the_share_is_the_given_one_or_the_default(
     reason: str | None,
     says: str,
     share: str | float,
-    tuning: TuningParameters,
     training: TrainingParameters,
 ) -> None:
     chosen = with_ngrams(training, share=share)
-    protocol = TuningParameters(**tuning.model_dump() | {"evaluate_on": evaluate_on})
     reviews, network, ngrams = make_held_out()
     if evaluate_on == "test":
         network = replace(network, rows=network.rows + 100_000)
         ngrams = reorder(ngrams, np.arange(0))
-    found = average(reorder(network, np.arange(rows)), ngrams, reviews, protocol, chosen)
+    some = reorder(network, np.arange(rows))
+    found = average(some, ngrams, reviews, chosen, evaluate_on=evaluate_on)
     sentence = render("describe_calibration", found, chosen)
     assert re.search(says, sentence)
     assert ("not calibrated" in sentence) == (reason is not None)
@@ -1759,12 +1690,10 @@ def test_where_nothing_can_be_fitted_the_share_is_the_given_one_or_the_default(
 
 
 @pytest.mark.parametrize("missing_in", ["reviews", "network", "ngrams"])
-def test_logits_of_other_rows_are_refused(
-    missing_in: str, tuning: TuningParameters, training: TrainingParameters
-) -> None:
+def test_logits_of_other_rows_are_refused(missing_in: str, training: TrainingParameters) -> None:
     reviews, network, ngrams = make_held_out()
     fewer = np.arange(199)
-    average(reorder(network, fewer), ngrams, reviews, tuning, training)  # n-grams may have more
+    average(reorder(network, fewer), ngrams, reviews, training)  # n-grams may have more
     if missing_in == "reviews":
         reviews = reviews.take(fewer)
     elif missing_in == "ngrams":
@@ -1772,7 +1701,7 @@ def test_logits_of_other_rows_are_refused(
     else:
         network = replace(network, rows=network.rows + 100_000)
     with pytest.raises(InputError, match="run --pipelines tuning,training,reporting"):
-        average(network, ngrams, reviews, tuning, training)
+        average(network, ngrams, reviews, training)
 
 
 def export(
@@ -1887,11 +1816,13 @@ def test_the_pipeline_runs_on_a_few_rows(
             "run_facts": MemoryDataset({"time": "today"}),
             "lineage": MemoryDataset(LINEAGE),
             "params:reviews.ordered": MemoryDataset(False),
-            "params:tuning": MemoryDataset(tuning),
+            "metric": MemoryDataset(
+                make_metric("accuracy", None, reviews.labels, are_ordered=False)
+            ),
+            "folds": MemoryDataset(find_folds(data.train, data.validation)),
             "params:tokenizer": MemoryDataset(data.tokens),
             "params:tokenizer.script": MemoryDataset("auto"),
             "params:split": MemoryDataset(split),
-            "audit": MemoryDataset(AUDIT),
             "review_settings": MemoryDataset(reviews),
             "params:training": MemoryDataset(halves),
             **{f"params:training.{name}": MemoryDataset(value) for name, value in parts.items()},

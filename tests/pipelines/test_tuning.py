@@ -14,7 +14,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from optuna.trial import TrialState
 
-from helpers import make_encoded
+from helpers import base_parameters, make_encoded
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import to_probabilities
@@ -27,6 +27,7 @@ from imdb_sentiment.parameters import (
     Hyperparameters,
     MetricName,
     PseudoLabelsParameters,
+    ReviewsParameters,
     SplitParameters,
     TuningParameters,
 )
@@ -35,6 +36,7 @@ from imdb_sentiment.pipelines.tuning.nodes import (
     HELD_OUT_LOGITS,
     UNLABELLED_LOGITS,
     TrialData,
+    assign_folds,
     hold_out_reviews,
     tabulate_trials,
     train_candidate,
@@ -79,15 +81,16 @@ def tune(
     class_weight: ClassWeight = None,
     use_validation_rows: bool = False,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
+    sets = held_out_sets or [(TRAIN, VALIDATION)]
     return tune_hyperparameters(
         storage,
-        held_out_sets or [(TRAIN, VALIDATION)],
+        sets,
         vectors,
         pretrained_weights=pretrained,
         pseudo_labels=pseudo_labels,
         hyperparameters=hyperparameters,
         tuning=tuning,
-        are_ordered=False,
+        metric=make_metric(tuning.metric, None, sets[0][0].labels, are_ordered=False),
         class_weight=class_weight,
         use_validation_rows=use_validation_rows,
     )
@@ -193,14 +196,14 @@ def divide(
 ) -> list[HeldOutSet]:
     changed = TuningParameters(**tuning.model_dump() | changes).model_dump()
     names = ("folds", "evaluate_on", "seed")
-    return hold_out_reviews(
+    assigned = assign_folds(
         train,
         validation,
-        TEST,
         split,
         {"accepted_by_own_split": dict.fromkeys(own_splits, 100)},
         **{name: changed[name] for name in names},
     )
+    return hold_out_reviews(train, validation, TEST, assigned)
 
 
 def count_labels(reviews: EncodedReviews) -> list[int]:
@@ -1281,7 +1284,7 @@ def run_pipeline(
                 for name, value in tuning.model_dump().items()
             },
             "params:tuning.pruner.name": MemoryDataset(tuning.pruner.name),
-            "params:reviews.ordered": MemoryDataset(False),
+            "review_settings": MemoryDataset(ReviewsParameters(**base_parameters()["reviews"])),
             "params:training.class_weight": MemoryDataset(None),
             "params:training.use_validation_rows": MemoryDataset(False),
             "params:hyperparameters": MemoryDataset(hyperparameters),

@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
+METRIC = "metric"
 SIMILARITY = 0.8  # of two names, from which on one may be a misspelling (`difflib`)
 LIKENESS = 0.75  # the same, of the names of files in conf/, such as `params.yml`
 MAX_SIMILAR = 5  # maximum number of files that a message names
@@ -292,7 +293,7 @@ class CheckLabels:
         """
         self._catalog = catalog
         # Of others, the run has not adopted the values that its inputs were made with.
-        self._read = pipeline.inputs() & {"params:training", "params:tuning", CLASS_WEIGHT}
+        self._read = pipeline.inputs() & {"params:training", "params:tuning", CLASS_WEIGHT, METRIC}
         may_be_found = (
             REVIEW_SETTINGS not in pipeline.all_outputs() or run_params["only_missing_outputs"]
         )
@@ -319,15 +320,18 @@ class CheckLabels:
         elif CLASS_WEIGHT in self._read:
             self._check_weights(parse_class_weight(self._catalog.load(CLASS_WEIGHT)), labels)
         if "params:tuning" in self._read:
-            from imdb_sentiment.evaluation.objectives import make_metric
-            from imdb_sentiment.pipelines.training.decision import find_method
+            from imdb_sentiment.pipelines.tuning.nodes import choose_metric
 
             tuning = TuningParameters.model_validate(self._catalog.load("params:tuning"))
-            metric = make_metric(
-                tuning.metric, tuning.metric_label, labels, are_ordered=reviews.ordered
-            )
-            if training:
-                find_method(training, metric, labels, are_ordered=reviews.ordered)
+            metric = choose_metric(tuning.metric, tuning.metric_label, reviews)
+        elif METRIC in self._read and self._catalog.exists(METRIC):  # of an earlier run
+            metric = self._catalog.load(METRIC)
+        else:
+            return
+        if training:
+            from imdb_sentiment.pipelines.training.decision import find_method
+
+            find_method(training, metric, labels, are_ordered=reviews.ordered)
 
     def _check_weights(self, class_weight: ClassWeight, labels: tuple[str, ...]) -> None:
         from imdb_sentiment.evaluation.decisions import compute_label_weights

@@ -271,8 +271,8 @@ class ProtocolParameters(Parameters):
     seed: Seed
 
 
-class TuningParameters(ProtocolParameters):
-    """The search for the best hyperparameters.
+class MetricParameters(Parameters):
+    """The metric by which trials and decisions are judged.
 
     Attributes:
         metric: Metric that the search maximises, or for `log_loss` and `mean_absolute_error`
@@ -280,6 +280,17 @@ class TuningParameters(ProtocolParameters):
             `balanced_accuracy` give every label the same weight, however rare it is;
             `quadratic_kappa` and `mean_absolute_error` are for ordinal labels (`reviews.ordered`).
         metric_label: The label whose F1 is the metric `f1`; null for the second of two labels.
+
+    """
+
+    metric: MetricName
+    metric_label: Label | None
+
+
+class TuningParameters(ProtocolParameters, MetricParameters):
+    """The search for the best hyperparameters.
+
+    Attributes:
         study_name: Name of the study in its storage. If its trials can't be compared with those of
             this run, the study NAME 2 is used instead, or the next that can be.
         start_from: Name of an earlier study, for instance on fewer rows. Every second trial of this
@@ -303,8 +314,6 @@ class TuningParameters(ProtocolParameters):
 
     """
 
-    metric: MetricName
-    metric_label: Label | None
     study_name: Annotated[str, Field(min_length=1)]
     start_from: str | None
     n_trials: Annotated[int, Field(ge=1)]

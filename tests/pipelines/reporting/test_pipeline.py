@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
@@ -14,6 +15,7 @@ from helpers import (
     with_words,
 )
 from imdb_sentiment.datasets import AtomicDataset, RunFactsDataset
+from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
@@ -25,10 +27,10 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     TokenizerParameters,
     TrainingParameters,
-    TuningParameters,
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.pipelines.training.baseline import fit_baseline
+from imdb_sentiment.pipelines.tuning.protocol import NEVER_HELD_OUT
 from services import CALIBRATION, EVEN, GOOD, make_tokenizer
 
 AUDIT = {
@@ -77,15 +79,14 @@ def test_the_pipeline_makes_every_report(
         }
     )
     frame, words = with_words(frame)
-    tuning = TuningParameters(**base_parameters()["tuning"])
+    metric = make_metric("accuracy", None, reviews.labels, are_ordered=False)
     baseline, baseline_decision = fit_baseline(
         [frame],
         train=make_encoded(15),
         validation=make_encoded(5),
         baseline=baseline_parameters,
-        tuning=tuning,
-        split=split,
-        audit={"accepted_by_own_split": {}},
+        metric=metric,
+        folds=np.full(20, NEVER_HELD_OUT, np.int32),
         training=training,
         reviews=reviews,
         script="auto",
@@ -122,7 +123,7 @@ def test_the_pipeline_makes_every_report(
             "params:custom_reviews": MemoryDataset(custom),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:report": MemoryDataset(report),
-            "params:tuning": MemoryDataset(tuning),
+            "metric": MemoryDataset(metric),
             "params:split.group_column": MemoryDataset(None),
         }
     )

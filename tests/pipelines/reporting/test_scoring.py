@@ -24,6 +24,7 @@ from helpers import (
 )
 from imdb_sentiment.datasets import AtomicDataset
 from imdb_sentiment.evaluation.calibration import measure_calibration
+from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.network.model import KerasModel
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
@@ -31,7 +32,6 @@ from imdb_sentiment.parameters import (
     MetricName,
     ReportParameters,
     ReviewsParameters,
-    TuningParameters,
 )
 from imdb_sentiment.pipelines.reporting.nodes.metrics import (
     collect_metrics,
@@ -68,7 +68,7 @@ def measure(
     without_words: int = 0,
     onnx_model: bytes = b"",
     learnt: EncodedReviews | None = None,
-    **changes: Any,
+    metric: MetricName = "accuracy",
 ) -> dict[str, Any]:
     no_groups = np.zeros(len(model), np.uint64)
     encoded = make_encoded(len(model))
@@ -92,7 +92,7 @@ def measure(
         test=test,
         reviews=reviews,
         group_column=None if groups is None else "film",
-        tuning=TuningParameters(**base_parameters()["tuning"] | changes),
+        metric=make_metric(metric, None, reviews.labels, are_ordered=reviews.ordered),
         report=REPORT,
     )
     return collect_metrics(
@@ -200,7 +200,7 @@ def test_a_label_that_is_never_predicted_is_named(
 
 @pytest.mark.parametrize("metric", ["f1_macro", pytest.param("log_loss", marks=pytest.mark.slow)])
 def test_another_metric_is_compared_on_the_same_resamples(
-    metric: str, reviews: ReviewsParameters
+    metric: MetricName, reviews: ReviewsParameters
 ) -> None:
     """The baseline makes the same mistakes and some more, so every resample shows it."""
     good = make_predictions(300, reviews.labels)
@@ -223,7 +223,7 @@ def test_another_metric_is_compared_on_the_same_resamples(
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro"])
 def test_with_groups_the_verdict_follows_an_interval_of_whole_groups(
-    metric: str, reviews: ReviewsParameters
+    metric: MetricName, reviews: ReviewsParameters
 ) -> None:
     """The model is better in one of five groups, which is hardly evidence, but 40 reviews."""
     good = make_predictions(300, reviews.labels)
@@ -250,7 +250,7 @@ def test_with_groups_the_verdict_follows_an_interval_of_whole_groups(
 @pytest.mark.parametrize("n_groups", [1, 2, 4, 5])
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro"])
 def test_with_few_groups_there_is_no_verdict(
-    metric: str, n_groups: int, reviews: ReviewsParameters
+    metric: MetricName, n_groups: int, reviews: ReviewsParameters
 ) -> None:
     """The model is better in each, so an interval would exclude 0 whatever their number."""
     good = make_predictions(300, reviews.labels)

@@ -159,7 +159,7 @@ def _measure() -> list[Node]:
                 "test": "test",
                 "reviews": "review_settings",
                 "group_column": "params:split.group_column",
-                "tuning": "params:tuning",
+                "metric": "metric",
                 "report": "params:report",
             },
             "comparison",

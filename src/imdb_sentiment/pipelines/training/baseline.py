@@ -13,22 +13,21 @@ from threadpoolctl import threadpool_limits
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import count_outputs, to_logits
-from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.objectives import Metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
 from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, fit_weights
 from imdb_sentiment.parameters import (
     BaselineParameters,
     ReviewsParameters,
-    SplitParameters,
     TrainingParameters,
-    TuningParameters,
 )
 from imdb_sentiment.pipelines.training.decision import choose_rule, find_method
 from imdb_sentiment.pipelines.tuning.protocol import (
+    Folds,
     HeldOutSet,
     choose_evenly,
     count_stored,
-    divide_reviews,
+    pair_reviews,
 )
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.words import Script
@@ -40,9 +39,8 @@ def fit_baseline(
     train: EncodedReviews,
     validation: EncodedReviews,
     baseline: BaselineParameters,
-    tuning: TuningParameters,
-    split: SplitParameters,
-    audit: dict[str, Any],
+    metric: Metric,
+    folds: Folds,
     training: TrainingParameters,
     reviews: ReviewsParameters,
     script: Script,
@@ -58,9 +56,8 @@ def fit_baseline(
             temperature.
         validation: Validation reviews, to be held out as well.
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
-        tuning: Settings of the search: the metric, and the reviews that trials were scored on.
-        split: Settings of the division of the reviews.
-        audit: Output of `audit_reviews`, which says whether the table names validation rows.
+        metric: Metric from `choose_metric`.
+        folds: The fold in which each review is held out, from `assign_folds`.
         training: Says whether to learn from the validation reviews, the weights of the labels, and
             whether to choose thresholds.
         reviews: The labels.
@@ -91,9 +88,6 @@ def fit_baseline(
     codes = rows["code"].to_numpy(np.intp)
     label_weights = compute_label_weights(training.class_weight, codes, reviews.labels)
     model = _make_baseline(baseline, script, label_weights)
-    metric = make_metric(
-        tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
-    )
     method = find_method(training, metric, reviews.labels, are_ordered=reviews.ordered)
     loss_weights = np.ones(len(reviews.labels)) if label_weights is None else label_weights
     # As for the model: without another choice, labels are those that the weighted model prefers.
@@ -104,8 +98,8 @@ def fit_baseline(
     # depends on that, too.
     is_calibrated = metric.name == "log_loss" or method == "median"
     held_out: list[HeldOutSet] = []
-    if (is_calibrated or method == "threshold") and tuning.evaluate_on != "test":
-        held_out = divide_reviews(train, validation, tuning, split, audit)
+    if is_calibrated or method == "threshold":
+        held_out = pair_reviews(train, validation, folds)
     # As for the model: otherwise, the comparison by the metric would favour the baseline.
     is_fitted = sum(len(scored) for _, scored in held_out) >= MIN_HELD_OUT_ROWS
     try:

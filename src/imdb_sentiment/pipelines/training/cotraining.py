@@ -9,7 +9,6 @@ n-grams predict together.
 import logging
 from collections.abc import Iterable, Sequence
 from itertools import starmap
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +33,9 @@ from imdb_sentiment.network.ngram_regression import (
 )
 from imdb_sentiment.network.ngrams import MAX_LABELLED, NgramModel, hash_labelled, hash_rows
 from imdb_sentiment.network.training import PseudoLabels
-from imdb_sentiment.parameters import SplitParameters, TrainingParameters, TuningParameters
+from imdb_sentiment.parameters import TrainingParameters
 from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels
-from imdb_sentiment.pipelines.tuning.protocol import choose_evenly, divide_reviews
+from imdb_sentiment.pipelines.tuning.protocol import Folds, choose_evenly, pair_reviews
 from imdb_sentiment.progress import track
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.words import Script
@@ -55,9 +54,7 @@ def teach_ngrams(
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     train: EncodedReviews,
     validation: EncodedReviews,
-    tuning: TuningParameters,
-    split: SplitParameters,
-    audit: dict[str, Any],
+    folds: Folds,
     training: TrainingParameters,
     script: Script,
 ) -> tuple[NgramModel, HeldOutLogits]:
@@ -78,9 +75,7 @@ def teach_ngrams(
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.
         train: Reviews to learn from.
         validation: Further reviews, which are learnt from if `training` says so.
-        tuning: Settings of the search: the reviews that trials were scored on.
-        split: Settings of the division of the reviews.
-        audit: Output of `audit_reviews`, which says whether the table names validation rows.
+        folds: The fold in which each review is held out, from `assign_folds`.
         training: Says whether to learn from the validation reviews, describes the n-grams, and has
             their share.
         script: Rule for cutting texts into words.
@@ -103,7 +98,7 @@ def teach_ngrams(
         )
         return first
     places = find_rows(network_held_out.rows, first_ngrams_held_out.rows)
-    sets = divide_reviews(train, validation, tuning, split, audit)
+    sets = pair_reviews(train, validation, folds)
     codes = join_codes(scored for _, scored in sets)
     learnable = list_learnable(train, validation, training)
     label_weights = weigh_labels(train, validation, training)

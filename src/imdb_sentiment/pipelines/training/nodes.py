@@ -13,7 +13,7 @@ import pandas as pd
 
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import Logits, count_outputs
-from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.objectives import Metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
@@ -29,9 +29,7 @@ from imdb_sentiment.network.ngrams import MAX_LABELLED, NgramModel, hash_labelle
 from imdb_sentiment.network.training import History, PseudoLabels, format_metrics, train_model
 from imdb_sentiment.parameters import (
     Hyperparameters,
-    SplitParameters,
     TrainingParameters,
-    TuningParameters,
 )
 from imdb_sentiment.pipelines.training.decision import (
     Choice,
@@ -43,7 +41,7 @@ from imdb_sentiment.pipelines.training.decision import (
 )
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels
-from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
+from imdb_sentiment.pipelines.tuning.protocol import NEVER_HELD_OUT, Folds, pair_reviews
 from imdb_sentiment.progress import Task
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.words import Script
@@ -74,9 +72,7 @@ def fit_ngrams(
     train: EncodedReviews,
     validation: EncodedReviews,
     *,
-    tuning: TuningParameters,
-    split: SplitParameters,
-    audit: dict[str, Any],
+    folds: Folds,
     training: TrainingParameters,
     script: Script,
 ) -> tuple[NgramModel, HeldOutLogits]:
@@ -89,9 +85,7 @@ def fit_ngrams(
         clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
         train: Reviews to learn from.
         validation: Further reviews, which are learnt from if `training` says so.
-        tuning: Settings of the search: the reviews that trials were scored on.
-        split: Settings of the division of the reviews.
-        audit: Output of `audit_reviews`, which says whether the table names validation rows.
+        folds: The fold in which each review is held out, from `assign_folds`.
         training: Says whether to learn from the validation reviews, describes the n-grams, and has
             the seed by which unlabelled reviews are drawn if there are very many.
         script: Rule for cutting texts into words.
@@ -137,9 +131,9 @@ def fit_ngrams(
             unlabelled=unlabelled if with_unlabelled else (),
         )
 
-    if tuning.evaluate_on == "test":
+    held_out = pair_reviews(train, validation, folds)
+    if not held_out:  # trials are scored on the test reviews
         return prepare(learnable, True).fit(default_weights(ngrams)), nothing
-    held_out = divide_reviews(train, validation, tuning, split, audit)
     best = choose_ngram_weights(
         [
             Fold(partial(prepare, [learnt]), [hashes[row] for row in scored.rows], scored.codes)
@@ -165,8 +159,7 @@ def fit_best_model(
     word_vectors: npt.NDArray[np.float32],
     pretrained_weights: PretrainedWeights = (),
     pseudo_labels: Sequence[PseudoLabels] = (),
-    tuning: TuningParameters,
-    are_ordered: bool,
+    metric: Metric,
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
     seed: int,
@@ -181,8 +174,7 @@ def fit_best_model(
         pretrained_weights: Weights from `pretrain_network`; empty for none.
         pseudo_labels: Labels from `label_unlabelled_reviews`, the last of which are those for this
             network; empty for none.
-        tuning: The metric that early stopping watches, if there is any.
-        are_ordered: Whether the labels are ordinal.
+        metric: Metric that early stopping watches, if there is any.
         class_weight: Weight of each label in the loss.
         use_validation_rows: Whether to learn from the validation reviews, too.
         seed: Seed of the initial weights, the shuffling and the dropout.
@@ -199,7 +191,6 @@ def fit_best_model(
         (train + validation, None) if use_validation_rows else (train, validation)
     )
     labels = train.labels
-    metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     label_weights = compute_label_weights(class_weight, training_set.codes, labels)
     epochs = best_hyperparameters.count_epochs(len(training_set), len(labels))
     if epochs > best_hyperparameters.epochs:
@@ -238,7 +229,7 @@ def fit_average(
     ngrams_held_out: HeldOutLogits,
     train: EncodedReviews,
     validation: EncodedReviews,
-    tuning: TuningParameters,
+    folds: Folds,
     training: TrainingParameters,
 ) -> dict[str, Any]:
     """Fit the weights of the network and the n-grams in their average, and so calibrate it.
@@ -252,7 +243,7 @@ def fit_average(
         ngrams_held_out: Logits from `teach_ngrams`, for the same reviews and possibly more.
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
-        tuning: Settings of the search: the reviews that trials were scored on.
+        folds: The fold in which each review is held out, from `assign_folds`.
         training: Share of the n-grams, if it is not to be fitted, and the weights of the labels.
 
     Returns:
@@ -268,7 +259,7 @@ def fit_average(
     share = training.ngrams.share
     label_weights = weigh_labels(train, validation, training)
     reason = None
-    if tuning.evaluate_on == "test":
+    if (folds == NEVER_HELD_OUT).all():  # trials are scored on the test reviews
         reason = UncalibratedReason.NO_UNSEEN_ROWS
     elif len(network_held_out) < MIN_HELD_OUT_ROWS:
         reason = UncalibratedReason.TOO_FEW_ROWS
@@ -321,7 +312,7 @@ def fit_decision(
     calibration: dict[str, Any],
     train: EncodedReviews,
     validation: EncodedReviews,
-    tuning: TuningParameters,
+    metric: Metric,
     are_ordered: bool,
     training: TrainingParameters,
 ) -> dict[str, Any]:
@@ -333,7 +324,7 @@ def fit_decision(
         calibration: Output of `fit_average`: the weights of both, or why they are not fitted.
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
-        tuning: The metric.
+        metric: Metric from `choose_metric`.
         are_ordered: Whether the labels are ordinal.
         training: Whether to choose thresholds, their target, and the minimum confidence of an
             answer.
@@ -353,7 +344,6 @@ def fit_decision(
 
     """
     labels = train.labels
-    metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     average = Weights(**calibration["weights"])
     method = find_method(training, metric, labels, are_ordered=are_ordered)
     reason = calibration["uncalibrated_reason"] if method == "threshold" else None

@@ -35,18 +35,23 @@ from imdb_sentiment.network.training import (
 from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
+    MetricParameters,
     ProtocolParameters,
+    ReviewsParameters,
     SplitParameters,
     TuningParameters,
     parse_class_weight,
 )
 from imdb_sentiment.pipelines.tuning.protocol import (
+    NEVER_HELD_OUT,
+    Folds,
     HeldOutSet,
     choose_evenly,
     count_folds,
     count_stored,
     count_unlabelled,
-    divide_reviews,
+    number_folds,
+    pair_reviews,
 )
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
@@ -75,24 +80,40 @@ UNLABELLED_LOGITS = "unlabelled_logits"
 NUMBERS_PER_ATTRIBUTE = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
 
 
-def hold_out_reviews(
+def choose_metric(name: str, label: Any, reviews: ReviewsParameters) -> Metric:
+    """Return the metric by which trials and decisions are judged.
+
+    Args:
+        name: Name of the metric.
+        label: The label whose F1 is the metric `f1`; None for the second of two labels.
+        reviews: The labels, and whether they are ordinal.
+
+    Raises:
+        InputError: The metric does not fit the labels.
+
+    """
+    # Not the whole group, as in `assign_folds`.
+    chosen = MetricParameters.model_validate({"metric": name, "metric_label": label})
+    return make_metric(
+        chosen.metric, chosen.metric_label, reviews.labels, are_ordered=reviews.ordered
+    )
+
+
+def assign_folds(
     train: EncodedReviews,
     validation: EncodedReviews,
-    test: EncodedReviews,
     split: SplitParameters,
     audit: dict[str, Any],
     *,
     folds: Any,  # a number or "auto", but Kedro warns of unions
     evaluate_on: str,
     seed: int,
-) -> list[HeldOutSet]:
-    """Decide which reviews a trial learns from, and which it is scored on.
+) -> Folds:
+    """Decide in which fold each review is held out from the models that are scored on it.
 
     Args:
         train: Training reviews.
         validation: Validation reviews.
-        test: Reviews held out of everything; if trials are scored on them, the test accuracy is too
-            high.
         split: Settings of the division of the reviews.
         audit: Output of `audit_reviews`, which says whether the table names validation rows.
         folds: Number of folds of a cross-validation, or `auto`.
@@ -100,10 +121,12 @@ def hold_out_reviews(
         seed: Seed of the folds.
 
     Returns:
-        Pairs of reviews to learn from and others to score on; several with cross-validation.
+        A number for each training review, followed by one for each validation review, shape
+        (reviews,), dtype int32: its fold, beginning with 0, or -1 if it is never held out. So are
+        all if models are scored on the test reviews.
 
     Raises:
-        InputError: Cross-validation is asked for, but is not possible: see `divide_reviews`.
+        InputError: Cross-validation is asked for, but is not possible: see `number_folds`.
 
     """
     # Not the whole group: neither the folds nor what is made from them depend on the rest.
@@ -113,8 +136,26 @@ def hold_out_reviews(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
             "test accuracy will be too optimistic. The metrics record this."
         )
-        return [(train, test)]
-    return divide_reviews(train, validation, protocol, split, audit)
+        return np.full(len(train) + len(validation), NEVER_HELD_OUT, np.int32)
+    return number_folds(train, validation, protocol, split, audit)
+
+
+def hold_out_reviews(
+    train: EncodedReviews, validation: EncodedReviews, test: EncodedReviews, folds: Folds
+) -> list[HeldOutSet]:
+    """Return the reviews that each training of a trial learns from, and those it is scored on.
+
+    Args:
+        train: Training reviews.
+        validation: Validation reviews.
+        test: Reviews held out of everything, unless no other review is held out.
+        folds: The fold in which each review is held out, from `assign_folds`.
+
+    Returns:
+        Pairs of reviews to learn from and others to score on; several with cross-validation.
+
+    """
+    return pair_reviews(train, validation, folds) or [(train, test)]
 
 
 class TrialData(NamedTuple):
@@ -144,13 +185,13 @@ def tune_hyperparameters(
     pseudo_labels: Sequence[PseudoLabels] = (),
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
-    are_ordered: bool,
+    metric: Metric,
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     """Run the missing trials of the study and return the best hyperparameters.
 
-    The value of a trial is `tuning.metric` of its network on reviews that it has not learnt from,
+    The value of a trial is the metric of its network on reviews that it has not learnt from,
     with the weights that the final model would keep: see `train_candidate`. With one worker, the
     trials are the same whether the study was interrupted or not, since each of its `n_trials` slots
     has a sampler with a seed of its own (except `QMCSampler`, whose trials share one sequence).
@@ -164,7 +205,7 @@ def tune_hyperparameters(
             empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
-        are_ordered: Whether the labels are ordinal.
+        metric: Metric from `choose_metric`.
         class_weight: Weight of each label in the loss, as in `training`.
         use_validation_rows: Whether the final model learns from the validation rows, too.
 
@@ -176,13 +217,12 @@ def tune_hyperparameters(
     Raises:
         InputError: There is no study to start from; a hyperparameter requires word vectors or
             held-out rows that are missing, differs from that of the pretrained LSTM, or is searched
-            without any effect; the metric or the weights do not fit the labels; no trial has
-            completed; Dask is needed but missing.
+            without any effect; the weights do not fit the labels; no trial has completed; Dask is
+            needed but missing.
 
     """
     learnt, _ = held_out_sets[0]
     vocabulary_size, labels = learnt.vocabulary_size, learnt.labels
-    metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     class_weight = parse_class_weight(class_weight)
     compute_label_weights(class_weight, learnt.codes, labels)  # refuses what no trial can use
     initial = pretrained_weights or (word_vectors,)  # what a pretrained embedding starts from

@@ -3,6 +3,8 @@
 from kedro.pipeline import Node, Pipeline
 
 from imdb_sentiment.pipelines.tuning.nodes import (
+    assign_folds,
+    choose_metric,
     hold_out_reviews,
     tabulate_trials,
     tune_hyperparameters,
@@ -15,17 +17,28 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=hold_out_reviews,
+                func=choose_metric,
+                inputs=["params:tuning.metric", "params:tuning.metric_label", "review_settings"],
+                outputs="metric",
+                name="choose_metric",
+            ),
+            Node(
+                func=assign_folds,
                 inputs={
                     "train": "train",
                     "validation": "validation",
-                    "test": "test",
                     "split": "params:split",
                     "audit": "audit",
                     "folds": "params:tuning.folds",
                     "evaluate_on": "params:tuning.evaluate_on",
                     "seed": "params:tuning.seed",
                 },
+                outputs="folds",
+                name="assign_folds",
+            ),
+            Node(
+                func=hold_out_reviews,
+                inputs=["train", "validation", "test", "folds"],
                 outputs="held_out_sets",
                 name="hold_out_reviews",
             ),
@@ -58,7 +71,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "pseudo_labels": "pseudo_labels",
                     "hyperparameters": "params:hyperparameters",
                     "tuning": "params:tuning",
-                    "are_ordered": "params:reviews.ordered",
+                    "metric": "metric",
                     "class_weight": "params:training.class_weight",
                     "use_validation_rows": "params:training.use_validation_rows",
                 },

@@ -22,6 +22,11 @@ MAX_STORED_NUMBERS = 200_000  # so 1,000 rows for 200 labels; half a megabyte fo
 MAX_UNLABELLED_ROWS = 20_000
 MAX_UNLABELLED_NUMBERS = 400_000
 
+# The fold in which each training and then each validation review is held out, shape (reviews,), as
+# in scikit-learn's `PredefinedSplit`.
+Folds = npt.NDArray[np.int32]
+NEVER_HELD_OUT = -1
+
 # Reviews to learn from, and others to score on.
 HeldOutSet = tuple[EncodedReviews, EncodedReviews]
 
@@ -31,14 +36,14 @@ def is_validation_drawn(audit: dict[str, Any]) -> bool:
     return "validation" not in audit["accepted_by_own_split"]
 
 
-def divide_reviews(
+def number_folds(
     train: EncodedReviews,
     validation: EncodedReviews,
     protocol: ProtocolParameters,
     split: SplitParameters,
     audit: dict[str, Any],
-) -> list[HeldOutSet]:
-    """Return the reviews that each training of a trial learns from, and those to score on.
+) -> Folds:
+    """Return the fold in which each review is held out.
 
     Args:
         train: Training reviews.
@@ -49,9 +54,9 @@ def divide_reviews(
             ignore.
 
     Returns:
-        With one fold, the training and the validation reviews. With several, one pair per fold:
-        both sets together are divided into folds with the same mix of labels, as far as groups
-        allow, and each fold is scored once.
+        One number per training review, followed by one per validation review. With one fold, all
+        validation reviews are in it. With several, both sets together are divided into folds with
+        the same mix of labels, as far as groups allow.
 
     Raises:
         InputError: Several folds are asked for, but the table names validation rows, or a label has
@@ -59,56 +64,90 @@ def divide_reviews(
 
     """
     is_drawn = is_validation_drawn(audit)
+    single = _hold_out_validation(train, validation)
     if protocol.folds == 1 or (
         protocol.folds == "auto" and not (is_drawn and len(validation) < FEW_ROWS)
     ):
-        return [(train, validation)]
+        return single
     pool = train + validation
     if protocol.folds == "auto":
-        return _divide(pool, FOLDS, protocol, split) or [(train, validation)]
+        found = _number(pool, FOLDS, protocol, split)
+        return single if found is None else found
     if not is_drawn:
         raise InputError(
             "tuning.folds would mix training and validation rows, which the table names: set it to "
             "1, or to auto"
         )
-    sets = _divide(pool, protocol.folds, protocol, split)
-    if sets is None:
+    found = _number(pool, protocol.folds, protocol, split)
+    if found is None:
         groups = pool.groups if split.group_column else pool.rows
         n_groups = len(np.unique(groups))
-        found = {code: len(np.unique(groups[pool.codes == code])) for code in np.unique(pool.codes)}
-        rarest = min(found, key=found.__getitem__)
+        counts = {
+            code: len(np.unique(groups[pool.codes == code])) for code in np.unique(pool.codes)
+        }
+        rarest = min(counts, key=counts.__getitem__)
         label = repr(pool.labels[rarest])
         if not split.group_column:
-            why = f"only {found[rarest]} training and validation rows have {label}"
+            why = f"only {counts[rarest]} training and validation rows have {label}"
         elif n_groups < protocol.folds:
             why = f"there are only {n_groups} groups"
         else:
             why = (
-                f"only {found[rarest]} of {n_groups} groups have {label}, and a fold of whole "
+                f"only {counts[rarest]} of {n_groups} groups have {label}, and a fold of whole "
                 "groups would need all of them"
             )
         raise InputError(
             f"tuning.folds is {protocol.folds}, but {why}: set it to a smaller number, or to auto"
         )
-    return sets
+    return found
 
 
-def _divide(
+def _number(
     pool: EncodedReviews, folds: int, protocol: ProtocolParameters, split: SplitParameters
-) -> list[HeldOutSet] | None:
-    """Return one pair per fold; None if a label would be missing in one."""
+) -> Folds | None:
+    """Return the fold of each review; None if a label would be missing in one."""
     groups = pool.groups if split.group_column else None
     n_labels = len(np.unique(pool.codes))
     try:
         places = draw_folds(pool.codes, groups, folds, protocol.seed)
     except ValueError:
         return None
-    for learnt, held_out in places:
+    numbers = np.zeros(len(pool), np.int32)
+    for fold, (learnt, held_out) in enumerate(places):
         # Since groups are not divided, held-out reviews may lack a label.
         parts = (learnt,) if split.group_column else (learnt, held_out)
         if any(len(np.unique(pool.codes[part])) < n_labels for part in parts):
             return None
-    return [(pool.take(learnt), pool.take(held_out)) for learnt, held_out in places]
+        numbers[held_out] = fold
+    return numbers
+
+
+def _hold_out_validation(train: EncodedReviews, validation: EncodedReviews) -> Folds:
+    numbers = np.array([NEVER_HELD_OUT, 0], np.int32)
+    return np.repeat(numbers, [len(train), len(validation)])
+
+
+def pair_reviews(
+    train: EncodedReviews, validation: EncodedReviews, folds: Folds
+) -> list[HeldOutSet]:
+    """Return the reviews that each training of a trial learns from, and those to score on.
+
+    Args:
+        train: Training reviews.
+        validation: Validation reviews.
+        folds: The fold in which each of them is held out, from `assign_folds`.
+
+    Returns:
+        One pair per fold; none if no review is held out.
+
+    """
+    if np.array_equal(folds, _hold_out_validation(train, validation)):
+        return [(train, validation)]  # without a copy of all sequences
+    pool = train + validation
+    return [
+        (pool.take(np.flatnonzero(folds != fold)), pool.take(np.flatnonzero(folds == fold)))
+        for fold in range(folds.max() + 1)
+    ]
 
 
 def count_stored(n_rows: int, outputs: int) -> int:

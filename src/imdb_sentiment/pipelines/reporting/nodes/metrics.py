@@ -22,7 +22,7 @@ from imdb_sentiment.evaluation.predictions import (
 )
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.statistics import MIN_GROUPS, compare_models, estimate_interval
-from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TuningParameters
+from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.verdict import Verdict, judge
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
@@ -101,7 +101,7 @@ def compare_with_baseline(
     test: EncodedReviews,
     reviews: ReviewsParameters,
     group_column: str | None,
-    tuning: TuningParameters,
+    metric: Metric,
     report: ReportParameters,
 ) -> dict[str, Any]:
     """Compare the model with the linear baseline and with the most frequent label.
@@ -116,7 +116,7 @@ def compare_with_baseline(
         test: The encoded test reviews, for their groups.
         reviews: The labels; of two, the second is the positive class.
         group_column: Column with the groups of the reviews; None if there are none.
-        tuning: The metric of the search.
+        metric: Metric from `choose_metric`.
         report: Settings of the estimates of intervals.
 
     Returns:
@@ -135,8 +135,7 @@ def compare_with_baseline(
 
     """
     model, baseline = test_predictions, align_rows(baseline_predictions, test_predictions)
-    make = partial(make_metric, labels=reviews.labels, are_ordered=reviews.ordered)
-    metric, accuracy = make(tuning.metric, tuning.metric_label), make("accuracy", None)
+    accuracy = make_metric("accuracy", None, reviews.labels, are_ordered=reviews.ordered)
     has_target = decision["aim"] not in (None, metric.title)
     has_enough_groups = group_column is None or len(np.unique(test.groups)) >= MIN_GROUPS
     if has_target:

@@ -226,6 +226,67 @@ def test_rows_that_are_not_scored_are_counted(
         list(score_reviews(exported, [most], INFERENCE, HERE))
 
 
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_malformed_rows_are_judged_by_as_many_rows_whatever_the_chunks(
+    size: int, exported: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.pipelines.inference.nodes.CHUNK", 6)
+    some = pd.DataFrame({"review": [""] * 3 + ["w1"] * 6, MALFORMED: ["1 field"] * 3 + [""] * 6})
+    parts = [some[start : start + size] for start in range(0, 9, size)]
+    assert sum(map(len, score_reviews(exported, parts, INFERENCE, HERE))) == 9
+    most = pd.concat([some[:3], some[:3], some[3:]])
+    parts = [most[start : start + size] for start in range(0, len(most), size)]
+    with pytest.raises(InputError, match="rows are malformed"):
+        list(score_reviews(exported, parts, INFERENCE, HERE))
+
+
+@pytest.mark.parametrize("first", [3, 300])
+def test_the_texts_of_a_later_file_are_found(
+    first: int, exported: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    parts = [
+        pd.DataFrame({"id": range(first)}),
+        pd.DataFrame({"body": ["w1 w2 w1"] * 9, "id": range(9)}),
+    ]
+    scored = list(score_reviews(exported, parts, InferenceParameters(text_column="auto"), HERE))
+    assert [frame["probability"].notna().sum() for frame in scored] == [0, 9]
+    assert "are in the column 'body'" in caplog.text
+    assert f"no text: {first}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "is_doubtful"),
+    [
+        ("An absolute joy from start to finish, truly.", True),
+        ("Not good!", True),
+        ("它很好看我真的非常喜欢这部电影。", True),
+        ("How do you like our new shop?", False),
+        ("Comment", False),
+        ("Text of the review", False),
+        ("No.", False),
+    ],
+)
+def test_a_text_that_may_be_taken_for_the_header_is_pointed_out(
+    *, name: str, is_doubtful: bool, exported: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    table = pd.DataFrame({name: [f"I have seen {n} of them, and w1 w2." for n in range(20)]})
+    list(score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE))
+    (found,) = (record for record in caplog.records if "are in the column" in record.msg)
+    assert found.levelname == ("WARNING" if is_doubtful else "INFO")
+    assert ("begin the file with a line that names" in found.getMessage()) == is_doubtful
+
+
+def test_a_header_that_may_be_a_text_is_not_proposed_as_a_column(exported: bytes) -> None:
+    texts = [f"I have seen {n} of them" for n in range(20)]
+    table = pd.DataFrame({"An absolute joy to watch": texts, "truly.": texts[::-1]})
+    message = r"could be in 'An .*' or 'truly\.'.* begin the file with a line that names"
+    with pytest.raises(InputError, match=message) as error:
+        score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE)
+    assert error.value.parameters == {}
+
+
 @pytest.mark.parametrize(
     ("learnt", "table", "read"),
     [

@@ -112,6 +112,9 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
     answer = httpx.post(f"{service.url}/score?text_colum=id", content=body, headers=CSV, timeout=60)
     told = "unknown parameter 'text_colum': use text_column or delimiter"
     assert (answer.status_code, answer.json()["detail"]) == (422, told)
+    answer = httpx.post(f"{service.url}/score?delimiter=dot", content=body, headers=CSV, timeout=60)
+    told = "delimiter must be 'auto', 'comma', 'semicolon', 'tab' or 'bar'"
+    assert (answer.status_code, answer.json()["detail"]) == (422, told)
     for query, status in (("delimiter=semicolon", 200), ("delimiter=comma", 422)):
         content = "a,b;review\n1,2;w1\n"
         url = f"{service.url}/score?{query}"

@@ -19,6 +19,7 @@ CLAUSES = {
     "too_long": "there are more than {max_length} texts: split them across several requests",
     "string_too_long": "{which} has more than {max_length:,} characters: shorten it",
     "string_type": "{which} is not a string",
+    "literal_error": "{field} must be {expected}",
     "surplus": "{name} is not a known field; known: {known}",
 }
 

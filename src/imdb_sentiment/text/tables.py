@@ -19,6 +19,8 @@ Part = TypeVar("Part", bound=pd.DataFrame | Callable[[], pd.DataFrame])
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
 CHUNK = 5000  # rows
 MAX_WORDS = 8  # maximum number of words in the name of a column
+USUAL_WORDS = 4  # the same, of nearly all names
+SENTENCE_ENDS = (".", "!", "\u2026", "\u3002", "\uff01")  # also of Chinese
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")  # also of Chinese, Arabic and Greek
 FIRST_SYLLABLE = "\u2e80"  # roughly where the letters of Chinese, Japanese and Korean begin
 # Letters of Thai, Lao, Burmese, Khmer, Chinese and Japanese; those of Korean count like them.
@@ -68,6 +70,13 @@ def is_like_text(name: str) -> bool:
     Long names that are questions are those of a survey.
     """
     return count_words(name) > MAX_WORDS and not name.rstrip().endswith(QUESTION_MARKS)
+
+
+def is_sentence(name: str) -> bool:
+    """Return whether the name of a column may be a short text of the first row."""
+    words, end = count_words(name), name.rstrip()
+    is_long = words > USUAL_WORDS and not end.endswith(QUESTION_MARKS)
+    return is_long or (words > 1 and end.endswith(SENTENCE_ENDS))
 
 
 def count_words(text: str) -> float:
@@ -128,7 +137,7 @@ def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
 
     Returns:
         The parts that were taken, and the first `CHUNK` of their rows that are not empty, with the
-        columns of the first part that has such rows.
+        columns of all these parts: objects of JSON may lack what later ones have.
 
     """
     taken: list[Part] = []
@@ -140,8 +149,9 @@ def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
         frames.append(rows[~find_empty(rows)])
         n_rows += len(frames[-1])
     filled = [frame for frame in frames if len(frame)] or frames[:1] or [pd.DataFrame()]
-    rows = filled[0] if len(filled) == 1 else pd.concat(filled)[list(filled[0])]
-    return taken, rows.head(CHUNK)
+    if any(list(frame) != list(filled[0]) for frame in filled):
+        filled = [frame.astype(object) for frame in filled]  # whole numbers remain whole
+    return taken, pd.concat(filled).head(CHUNK)
 
 
 def list_columns(frame: pd.DataFrame) -> list[str]:

@@ -18,6 +18,7 @@ from imdb_sentiment.text.tables import (
     SURROGATE,
     find_nested,
     is_like_text,
+    is_sentence,
     list_columns,
     require_distinct,
     with_text_names,
@@ -25,6 +26,8 @@ from imdb_sentiment.text.tables import (
 
 logger = logging.getLogger(__name__)
 
+# Of a table whose first line may be a text.
+NO_HEADER = ". If that is a text, begin the file with a line that names the columns"
 # Parameters that name a text column, and those that name the delimiter of the same table.
 _DELIMITER_OF = {"inference.text_column": "input_delimiter"}
 # Not in prose, where a space follows.
@@ -86,26 +89,31 @@ def choose_text_column(
             f"--params {parameter}=NAME",
         )
     found = find_text_column(rows)
+    has_name = any(map(str.isidentifier, found.candidates))
     texts = list(filter(is_like_text, found.candidates))
-    if texts and not any(map(str.isidentifier, found.candidates)):  # which would be lost
+    if texts and not has_name:  # the first text would be lost
         raise InputError(
             f"{file} seems to have no header, as the column name {list_names(texts[:1])!r} looks "
             "like a text: begin it with a line that names the columns, or, if this is the name of "
             f"the column, choose it with --params {parameter}=NAME",
             parameters={parameter: texts[0]} if len(found.candidates) == 1 else {},
         )
+    may_lack_header = not has_name and any(map(is_sentence, found.candidates))
+    hint = NO_HEADER if may_lack_header else ""
     if found.column is None:
         nested = f"; {explain_nested(found.nested)}"
+        is_ready = found.candidates and not may_lack_header
         raise InputError(
             f"{file} has no column {learnt or 'review'!r}, and the texts could be in "
             f"{' or '.join(map(repr, found.candidates)) or 'any column'}. Its columns are: "
             f"{list_names(names)}{nested if found.nested else ''}. Choose one with "
-            f"--params {parameter}=NAME",
-            parameters={parameter: found.candidates[0]} if found.candidates else {},
+            f"--params {parameter}=NAME{hint}",
+            parameters={parameter: found.candidates[0]} if is_ready else {},
         )
-    logger.info(
-        "The texts of %s are in the column %r; to change this, pass --params %s=NAME",
-        *(file, make_printable(found.column), parameter),
+    logger.log(
+        logging.WARNING if may_lack_header else logging.INFO,
+        "The texts of %s are in the column %r; to change this, pass --params %s=NAME%s",
+        *(file, make_printable(found.column), parameter, hint),
     )
     return found.column
 

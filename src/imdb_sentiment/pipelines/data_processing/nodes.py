@@ -129,9 +129,6 @@ def check_reviews(
         and all distinct words in the order of their numbers, which are known when the chunks have
         been read.
 
-    Raises:
-        InputError: A column is missing; raised with the first chunk.
-
     """
     judge = RowJudge()
     chunks = map_in_two_steps(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from imdb_sentiment.errors import InputError, list_names, require_column
+from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.parameters import ReviewsOptions, ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
@@ -122,13 +122,7 @@ def read_chunk(
         split: Whether and where the table has its own splits, and groups of rows.
         script: Rule for cutting texts into words.
 
-    Raises:
-        InputError: The first rows of the table lack a column.
-
     """
-    if 1 in chunk.index[:1]:  # further objects of JSON may lack what the first ones have
-        for parameter, column in list_required_columns(reviews, split).items():
-            require_column(column, list_columns(chunk), reviews.file, parameter)
     found = _read_cells(chunk, reviews.label_column)
     cleaned = {label: clean_label(label) for label in set(found)}
     labels = [cleaned[label] for label in found]

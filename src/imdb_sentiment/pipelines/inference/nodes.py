@@ -19,7 +19,7 @@ from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.delimiters import MALFORMED_LINE
-from imdb_sentiment.text.tables import MALFORMED, list_parts, read_first_rows, to_strings
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_parts, read_first_rows, to_strings
 from imdb_sentiment.text.user_tables import (
     choose_text_column,
     replace_surrogates,
@@ -134,7 +134,7 @@ def _score_chunk(chunk: pd.DataFrame, predictor: Predictor, column: str) -> pd.D
 def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Pass the chunks on, log the progress, and stop if most rows turn out to be malformed."""
     start = reported = time.monotonic()
-    rows, first = 0, ""
+    rows, first, is_judged = 0, "", False
     reasons: Counter[str] = Counter()
     for chunk in chunks:
         yield chunk
@@ -145,8 +145,9 @@ def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             malformed = make_printable(next(iter(missing[is_malformed]), ""))
             first = malformed.removeprefix(f"{MALFORMED_LINE}: ")
         reasons.update(missing.mask(is_malformed, MALFORMED_LINE))
-        if rows == len(chunk):  # the first one: no need to score the rest
+        if rows >= CHUNK and not is_judged:  # no need to score the rest
             require_well_formed(reasons[MALFORMED_LINE], rows, first, FILE, DELIMITER_ADVICE)
+            is_judged = True
         now = time.monotonic()
         if now - reported > SECONDS_BETWEEN_REPORTS:
             logger.debug("%s rows scored, %.0f per second", f"{rows:,}", rows / (now - start))

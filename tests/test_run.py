@@ -232,6 +232,7 @@ def test_a_finished_study_is_not_searched_again(copy_of_finished: Path) -> None:
     assert "epoch 1" not in again
 
 
+@pytest.mark.slow
 def test_every_run_leaves_a_record(copy_of_finished: Path) -> None:
     project = copy_of_finished
     run_kedro(project, "kedro run --pipelines reporting")
@@ -569,6 +570,7 @@ def test_an_unknown_table_runs_end_to_end_by_its_name(tmp_path: Path) -> None:
     assert pd.read_csv(project / "out.csv")["predicted_sentiment"].notna().all()
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> None:
     done = kedro(project, "run", "--params", "reviews_file=columns.csv")
     assert done.returncode == 1

@@ -171,6 +171,7 @@ def test_parameters_that_contradict_the_inputs_are_refused(
     assert find_digests(copy_of_finished) == before
 
 
+@pytest.mark.slow
 def test_the_results_of_a_table_are_not_replaced_by_accident(copy_of_finished: Path) -> None:
     project = copy_of_finished
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
@@ -231,6 +232,7 @@ def test_parameters_of_another_table_are_not_proposed(tmp_path: Path) -> None:
     assert f"kedro run --pipelines data_processing,tuning {split} --only" in message
 
 
+@pytest.mark.slow
 def test_there_is_no_way_back_if_the_record_of_a_parameter_is_replaced(tmp_path: Path) -> None:
     message = refuse_parts_of_two_tables(
         tmp_path, "fit_word_vectors", "--params reviews_file=b.csv"
@@ -917,6 +919,7 @@ def test_a_project_without_conf_local_and_with_own_entries_runs(tmp_path: Path) 
     assert Lineage(project).read()["train"].env == "own"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_does_not_lock_its_process_out(
     copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,7 @@ def test_the_loss_does_not_fall_where_there_is_nothing_to_predict(
     assert measure_loss(drawn, caplog, bidirectional=True) > 0.95
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_pretrained_weights() -> None:
     reviews = make_encoded(48)
     still = {"pretrained_embedding": True, "bidirectional": False, "epochs": 1, "units": 4}

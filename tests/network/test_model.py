@@ -180,6 +180,7 @@ def test_outputs_and_gradients_do_not_depend_on_the_side_of_the_padding(
         np.testing.assert_allclose(right, left, atol=1e-6 * max(1, np.abs(left).max()))
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_network(hyperparameters: Hyperparameters) -> None:
     """Whatever random numbers other threads draw."""
 

@@ -341,6 +341,7 @@ def test_the_first_text_of_a_file_without_a_header_is_not_lost(
     assert len(scored) == len(texts)
 
 
+@pytest.mark.slow
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(
     copy_of_finished: Path,
 ) -> None:

@@ -749,6 +749,7 @@ def test_logits_are_stored_as_far_as_float16_reaches(
     assert set(held_out.logits[:, 0]) == {40, -stored}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_a_trial_whose_network_diverges_has_failed(
     metric: str, one_epoch: Hyperparameters, tuning: TuningParameters
@@ -784,6 +785,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     assert finished == trials(whole, tuning)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_training")
 def test_every_second_trial_is_the_next_best_of_an_earlier_study(
     one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture

@@ -21,6 +21,7 @@ def ask(case: Any) -> None:
     case.call_and_validate(headers=KEY, excluded_checks=excluded, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_service_does_what_it_says(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, api_key=KEY["X-API-Key"]) as service:
         described = schemathesis.openapi.from_url(f"{service.url}/openapi.json")

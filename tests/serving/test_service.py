@@ -611,6 +611,7 @@ def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> No
 BLANK = b"review\n" + b"\n" * 20_000_000  # takes minutes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pipelined", [b"", REQUEST + b"\r\n"], ids=["alone", "with another request"]
 )
@@ -625,6 +626,7 @@ def test_an_upload_whose_client_has_gone_ends(
         assert count(service, "imdb_sentiment_pending") == 0
 
 
+@pytest.mark.slow
 def test_uploads_are_scored_in_turns(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path) as service, ThreadPoolExecutor(2) as pool:
         url = f"{service.url}/score"
@@ -650,6 +652,7 @@ def test_an_upload_that_arrives_slowly_takes_no_place(service: Service) -> None:
         assert answer.status_code == 200
 
 
+@pytest.mark.slow
 def test_a_client_can_not_upload_without_end(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
         head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
@@ -731,6 +734,7 @@ def find_scorer(service: Service) -> psutil.Process:
     return scorer
 
 
+@pytest.mark.slow
 def test_the_scoring_of_a_csv_is_no_work_of_the_process_that_answers(service: Service) -> None:
     body = "review\n" + "w1 w2 w3\n" * 30_000
     before, start = find_scorer(service).cpu_times().user, measure_work(service)
@@ -861,6 +865,7 @@ def is_left(service: Service, connection: socket.socket) -> bool:
     return not any(found.raddr == theirs for found in connections)
 
 
+@pytest.mark.slow
 def test_a_full_queue_answers_503_and_recovers(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--threads", "1", "--queue-size", "1") as service:
         body = {"text": "w1 w2 w3 w4 w5 w6"}
@@ -956,6 +961,7 @@ serve(["--model", {str(model_file)!r}])
     assert int(done.stdout) > 10_000
 
 
+@pytest.mark.slow
 def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--threads", "1") as service:
         rows = 20_000

@@ -179,6 +179,7 @@ def test_there_are_snippets() -> None:
     assert len(SNIPPETS) >= 2
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_added_as_the_document_has_it(
     copy_of_finished: Path,
 ) -> None:

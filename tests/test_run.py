@@ -225,6 +225,7 @@ def test_the_same_seed_gives_the_same_results(finished: tuple[Path, str], tmp_pa
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_not_searched_again(copy_of_finished: Path) -> None:
     run_kedro(copy_of_finished, "kedro run --pipelines tuning")
     again = read_log(copy_of_finished)
@@ -412,7 +413,11 @@ def test_what_a_user_can_mend_is_one_line(
             r"tuning\.metric_label names the label 'awful'",
             marks=pytest.mark.slow,
         ),
-        ({"tuning": {"metric": "quadratic_kappa"}}, "needs ordinal labels"),
+        pytest.param(
+            {"tuning": {"metric": "quadratic_kappa"}},
+            "needs ordinal labels",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_labels_that_do_not_exist_are_refused_once_the_labels_are_known(

@@ -44,6 +44,7 @@ def test_unlabelled_reviews_have_an_encoding_of_their_own() -> None:
         assert entries["unlabelled_reviews"]["load_args"]["encoding"] == expected
 
 
+@pytest.mark.slow
 def test_tables_are_found_in_their_folder_and_by_their_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

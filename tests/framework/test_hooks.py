@@ -174,6 +174,7 @@ def test_what_a_search_can_not_use_is_refused_before_the_work(
     assert not (project / "data/02_intermediate/audit.json").exists()
 
 
+@pytest.mark.slow
 def test_a_search_that_has_ended_needs_no_scheduler(
     copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,7 @@ def test_the_results_of_a_table_are_not_replaced_by_accident(copy_of_finished: P
     assert f"kedro run {sample} {options}\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_table_that_is_refused_leaves_a_way_back_to_the_other(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     rows = make_reviews(150)
@@ -226,6 +227,7 @@ def refuse_parts_of_two_tables(folder: Path, last_node: str, parameters: str) ->
     return error.value.message
 
 
+@pytest.mark.slow
 def test_parameters_of_another_table_are_not_proposed(tmp_path: Path) -> None:
     split = "--params reviews_file=b.csv,split.test_fraction=0.3"
     message = refuse_parts_of_two_tables(tmp_path, "split_reviews", split)
@@ -741,6 +743,7 @@ def test_the_parameters_of_the_environment_of_the_inputs_are_used_again(
         run_session(project, "tuning")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: Path) -> None:
     with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
         run_session(copy_of_finished, "tuning", unlabelled_file="more.csv")
@@ -848,6 +851,7 @@ def test_the_exported_model_names_the_present_table(copy_of_finished: Path) -> N
     assert table["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_searches_with_the_same_parameters_are_the_same_whoever_names_them(
     copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

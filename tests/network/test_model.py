@@ -242,7 +242,11 @@ def test_a_network_that_takes_the_place_of_another_is_as_if_built_alone(
     np.testing.assert_array_equal(scores, score_logits(alone, others.sequences))
 
 
-@pytest.mark.parametrize("other", [make_encoded(80), make_encoded(64, 3)], ids=["steps", "labels"])
+@pytest.mark.parametrize(
+    "other",
+    [make_encoded(80), pytest.param(make_encoded(64, 3), marks=pytest.mark.slow)],
+    ids=["steps", "labels"],
+)
 def test_a_network_of_another_shape_or_schedule_takes_no_place(other: EncodedReviews) -> None:
     chosen = small_hyperparameters(epochs=1, learning_rate_schedule="cosine")
     trainer = NetworkTrainer(chosen)

@@ -480,7 +480,7 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
     [
         ("f1_macro", 1.0),
         pytest.param("log_loss", 1.0, marks=pytest.mark.slow),
-        ("log_loss", 4.0),
+        pytest.param("log_loss", 4.0, marks=pytest.mark.slow),
     ],
 )
 def test_trials_are_valued_by_the_metric(
@@ -1105,7 +1105,16 @@ def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
 
 
 @pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "CmaEsSampler", "QMCSampler"])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        "TPESampler",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("RandomSampler", "CmaEsSampler", "QMCSampler")
+        ),
+    ],
+)
 def test_the_sampler_is_a_parameter_and_its_study_reproducible(
     sampler: str, one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:

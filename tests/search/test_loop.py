@@ -294,6 +294,7 @@ def test_a_lost_trial_that_a_user_queued_out_of_range_stops_no_run() -> None:
     assert again.params == {"x": 2.0}
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> None:
     storage = sqlite(tmp_path)
     storage.heartbeat_interval = 60

@@ -80,6 +80,7 @@ def test_runs_make_its_trials_together(database: Arguments, tmp_path: Path) -> N
     assert len({trial.params["x"] for trial in study.trials(TrialState.COMPLETE)}) == 15
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     database: Arguments, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click import ClickException
 from fastapi.testclient import TestClient
 from kedro.framework.project import settings
@@ -171,6 +172,29 @@ def test_what_a_search_can_not_use_is_refused_before_the_work(
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(30))
     with pytest.raises(ClickException, match=says):
         run_session(project, **given)
+    assert not (project / "data/02_intermediate/audit.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"filepath": "data/06_models/study.db"}, "file is not a database.*restore the file, or"),
+        ({"url": "postgresql+psycopg://127.0.0.1:1/studies"}, "check filepath, or url and"),
+    ],
+    ids=["file", "server"],
+)
+def test_a_study_database_that_can_not_be_opened_is_refused_before_the_work(
+    entry: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(60))
+    kind = "imdb_sentiment.datasets.OptunaStorageDataset"
+    content = yaml.safe_dump({"study_storage": {"type": kind, **entry}})
+    (project / "conf/local/catalog.yml").write_text(content)
+    (project / "data/06_models").mkdir(parents=True, exist_ok=True)
+    (project / "data/06_models/study.db").write_bytes(b"not a database" * 99)
+    with pytest.raises(ClickException, match=f"can't be opened .*{said}"):
+        run_session(project)
     assert not (project / "data/02_intermediate/audit.json").exists()
 
 

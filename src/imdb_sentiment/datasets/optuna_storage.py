@@ -127,6 +127,16 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
             f"the study database {url} can't be opened ({str(reason).strip()}): {advice}"
         ) from problem
 
+    def check(self) -> None:
+        """Open the storage and close it again, unless it is a file that does not exist yet.
+
+        Raises:
+            DatasetError: If it can't be opened; see `load` for its cause.
+
+        """
+        if self._filepath is None or self._filepath.exists():
+            self.load().engine.dispose()
+
     def _open(self, url: "sqlalchemy.URL", arguments: dict[str, Any]) -> "RDBStorage":
         import optuna
         import sqlalchemy

@@ -18,6 +18,7 @@ from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from pydantic import ValidationError
 
+from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
 from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_files import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
@@ -202,6 +203,7 @@ class CheckSearch:
         Raises:
             InputError: The search would have no effect, lacks the rows or the scheduler that it
                 needs, or searches the shape of an LSTM that the run pretrains.
+            DatasetError: Its database can't be opened.
 
         """
         self._search = None
@@ -210,10 +212,14 @@ class CheckSearch:
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
         hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
         self._require_usable(tuning, hyperparameters, pipeline, catalog)
-        if tuning.scheduler_address and not run_params["only_missing_outputs"]:
-            from imdb_sentiment.engine.cluster import require_scheduler
+        if not run_params["only_missing_outputs"]:  # otherwise, perhaps neither is needed
+            storage = catalog.get("study_storage")
+            if isinstance(storage, OptunaStorageDataset):
+                storage.check()
+            if tuning.scheduler_address:
+                from imdb_sentiment.engine.cluster import require_scheduler
 
-            require_scheduler(tuning.scheduler_address, "tuning")
+                require_scheduler(tuning.scheduler_address, "tuning")
         given = _find_given(self._loader)
         for name in sorted(given & tuning.search_space.keys()):
             logger.warning(

@@ -312,6 +312,9 @@ def test_an_entry_that_reads_another_table_is_told(
     caplog.clear()
     run_session(project, "data_processing", reviews_file="mine.csv")
     assert "of the catalog reads" not in caplog.text
+    said = "reviews_delimiter has no effect, since the entry raw_reviews in conf/ does not use it"
+    with pytest.raises(ClickException, match=said):
+        run_session(project, "data_processing", reviews_delimiter="semicolon")
 
 
 def test_a_folder_may_have_a_number_as_its_name(

@@ -56,6 +56,16 @@ logger = logging.getLogger(__name__)
 REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
 METRIC = "metric"
+# Parameters that say how a table is written, and the dataset that reads it.
+CATALOG_SETTINGS = {
+    f"{kind}_{setting}": dataset
+    for kind, dataset in (
+        ("input", "input_reviews"),
+        ("reviews", RAW_REVIEWS),
+        ("unlabelled", "unlabelled_reviews"),
+    )
+    for setting in ("delimiter", "encoding")
+}
 SIMILARITY = 0.8  # of two names, from which on one may be a misspelling (`difflib`)
 LIKENESS = 0.75  # the same, of the names of files in conf/, such as `params.yml`
 MAX_SIMILAR = 5  # maximum number of files that a message names
@@ -155,6 +165,16 @@ class ValidateParameters:
             )
         _warn_of_unread_files(self._loader)
         _warn_of_idle_entries(catalog, self._loader)
+        for parameter, dataset in CATALOG_SETTINGS.items():
+            if (
+                parameter in self._given
+                and dataset in pipeline.inputs()
+                and self._loader.ignores(dataset, parameter)
+            ):
+                raise InputError(
+                    f"{parameter} has no effect, since the entry {dataset} in conf/ does not use "
+                    "it: change the entry, or leave the parameter out"
+                )
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
             return

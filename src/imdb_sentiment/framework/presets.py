@@ -127,6 +127,19 @@ class PresetsConfigLoader(OmegaConfigLoader):
         _, later, *_ = self._read_raw_config(key)
         return any(name in content for content in later.values())
 
+    def ignores(self, dataset: str, parameter: str) -> bool:
+        """Return whether an entry of the catalog replaces that of conf/base, but not a parameter.
+
+        Args:
+            dataset: Name of the entry.
+            parameter: Name of a parameter that the entry of conf/base uses.
+
+        """
+        _, later, *_ = self._read_raw_config("catalog")
+        contents: list[Any] = [OmegaConf.to_container(content) for content in later.values()]
+        entries = [str(content[dataset]) for content in contents if dataset in content]
+        return bool(entries) and parameter not in entries[-1]
+
     def list_base(self, key: str) -> set[str]:
         """Return the names of the values of one kind in conf/base, such as those of its catalog."""
         base, *_ = self._read_raw_config(key)

@@ -210,7 +210,7 @@ class RunLineage:
             if not (is_known or self._files.is_resource(name) or self._files.is_raw(name)):
                 raise InputError(
                     f"there is no record of how {path} was created: run everything again with "
-                    "kedro run"
+                    f"{self._configuration.format_run('', self._parameters)}"
                 )
         self._require_current(names)
         self._compare_files(names)
@@ -257,10 +257,8 @@ class RunLineage:
                 for given in (record.settings, self._parameters.settings)
             )
             if then != now:
-                raise InputError(
-                    f"{record.path} was made with {key}={then}, not {now}: run everything again "
-                    f"with kedro run, or leave {key} out"
-                )
+                reason = Reason(record, f"{record.path} was made with {key}={then}, not {now}")
+                raise InputError(self._advise([reason], f"leave {key} out"))
 
     def _require_named_files(self) -> None:
         """Refuse to read other files than those whose names the inputs were made with.

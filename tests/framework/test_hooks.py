@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from kedro.framework.project import settings
 from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Node
 from kedro.server.http_server import create_http_server
 
 from helpers import kedro, make_project, make_reviews, run_session, write_csv
@@ -213,6 +214,16 @@ def test_a_search_that_has_ended_needs_no_scheduler(
     run(only_missing_outputs=True)
     with pytest.raises(ClickException, match="there is no Dask scheduler"):
         run(only_missing_outputs=False)
+
+
+def test_a_decision_that_does_not_fit_an_earlier_metric_is_refused_before_the_training(
+    copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(Node, "run", lambda node, inputs: ran.append(node.name))
+    with pytest.raises(ClickException, match=r"training\.decision is median, which needs ordinal"):
+        run_session(copy_of_finished, "training", training={"decision": "median"})
+    assert not ran
 
 
 def test_inference_may_follow_the_training_on_a_named_table(copy_of_finished: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_exported_model_and_its_card_have_the_lineage_in_short(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_better", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("is_better", [True, False])
 def test_a_search_goes_on_with_the_file_and_the_study_of_its_inputs(
     *, is_better: bool, copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

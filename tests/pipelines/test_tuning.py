@@ -45,6 +45,7 @@ from imdb_sentiment.pipelines.tuning.nodes import (
 from imdb_sentiment.pipelines.tuning.protocol import (
     HeldOutSet,
     count_unlabelled,
+    pair_reviews,
 )
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -308,6 +309,12 @@ def test_folds_never_divide_a_group(
         assert set(learnt.rows) | set(held_out.rows) == set(POOL.rows)
         for part in (learnt, held_out):
             assert part.groups.tolist() == films[part.rows - 1].tolist()
+
+
+def test_folds_of_other_reviews_are_refused() -> None:
+    for n in (71, 73):
+        with pytest.raises(ValueError, match=rf"{n} folds for 48 \+ 24 reviews"):
+            pair_reviews(TRAIN, VALIDATION, np.zeros(n, np.int32))
 
 
 def test_a_label_needs_a_row_for_every_fold(

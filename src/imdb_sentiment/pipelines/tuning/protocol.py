@@ -140,7 +140,12 @@ def pair_reviews(
     Returns:
         One pair per fold; none if no review is held out.
 
+    Raises:
+        ValueError: The folds are those of another number of reviews.
+
     """
+    if len(folds) != len(train) + len(validation):
+        raise ValueError(f"{len(folds)} folds for {len(train)} + {len(validation)} reviews")
     if (folds == NEVER_HELD_OUT).all():
         return []
     if np.array_equal(folds, _hold_out_validation(train, validation)):

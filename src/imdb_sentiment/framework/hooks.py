@@ -165,16 +165,7 @@ class ValidateParameters:
             )
         _warn_of_unread_files(self._loader)
         _warn_of_idle_entries(catalog, self._loader)
-        for parameter, dataset in CATALOG_SETTINGS.items():
-            if (
-                parameter in self._given
-                and dataset in pipeline.inputs()
-                and self._loader.ignores(dataset, parameter)
-            ):
-                raise InputError(
-                    f"{parameter} has no effect, since the entry {dataset} in conf/ does not use "
-                    "it: change the entry, or leave the parameter out"
-                )
+        _require_entries_to_use(self._given, pipeline.inputs(), self._loader)
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
             return
@@ -383,6 +374,19 @@ def _warn_of_another_table(path: str, named: str) -> None:
             "from conf/, or set reviews_file to the same table",
             *(RAW_REVIEWS, hide_secrets(path), hide_secrets(named)),
         )
+
+
+def _require_entries_to_use(
+    given: Iterable[str], inputs: set[str], loader: PresetsConfigLoader
+) -> None:
+    """Refuse settings of a table that an entry in conf/ does not use, which reads it."""
+    for parameter in sorted(CATALOG_SETTINGS.keys() & set(given)):
+        dataset = CATALOG_SETTINGS[parameter]
+        if dataset in inputs and loader.ignores(dataset, parameter):
+            raise InputError(
+                f"{parameter} has no effect, since the entry {dataset} in conf/ does not use it: "
+                "change the entry, or leave the parameter out"
+            )
 
 
 def _require_same_table(parameters: dict[str, Any], table: Any) -> None:

@@ -41,7 +41,7 @@ from imdb_sentiment.pipelines.training.decision import (
 )
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels
-from imdb_sentiment.pipelines.tuning.protocol import NEVER_HELD_OUT, Folds, pair_reviews
+from imdb_sentiment.pipelines.tuning.protocol import Folds, has_held_out, pair_reviews
 from imdb_sentiment.progress import Task
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.words import Script
@@ -131,9 +131,9 @@ def fit_ngrams(
             unlabelled=unlabelled if with_unlabelled else (),
         )
 
-    held_out = pair_reviews(train, validation, folds)
-    if not held_out:  # trials are scored on the test reviews
+    if not has_held_out(folds):
         return prepare(learnable, True).fit(default_weights(ngrams)), nothing
+    held_out = pair_reviews(train, validation, folds)
     best = choose_ngram_weights(
         [
             Fold(partial(prepare, [learnt]), [hashes[row] for row in scored.rows], scored.codes)
@@ -259,7 +259,7 @@ def fit_average(
     share = training.ngrams.share
     label_weights = weigh_labels(train, validation, training)
     reason = None
-    if (folds == NEVER_HELD_OUT).all():  # trials are scored on the test reviews
+    if not has_held_out(folds):
         reason = UncalibratedReason.NO_UNSEEN_ROWS
     elif len(network_held_out) < MIN_HELD_OUT_ROWS:
         reason = UncalibratedReason.TOO_FEW_ROWS

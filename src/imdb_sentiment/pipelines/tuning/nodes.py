@@ -50,6 +50,7 @@ from imdb_sentiment.pipelines.tuning.protocol import (
     count_folds,
     count_stored,
     count_unlabelled,
+    has_held_out,
     number_folds,
     pair_reviews,
 )
@@ -155,7 +156,7 @@ def hold_out_reviews(
         Pairs of reviews to learn from and others to score on; several with cross-validation.
 
     """
-    return pair_reviews(train, validation, folds) or [(train, test)]
+    return pair_reviews(train, validation, folds) if has_held_out(folds) else [(train, test)]
 
 
 class TrialData(NamedTuple):

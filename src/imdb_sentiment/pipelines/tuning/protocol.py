@@ -122,6 +122,14 @@ def _number(
     return numbers
 
 
+def has_held_out(folds: Folds) -> bool:
+    """Return whether any training or validation review is held out.
+
+    Otherwise, trials are scored on the test reviews.
+    """
+    return bool((folds != NEVER_HELD_OUT).any())
+
+
 def _hold_out_validation(train: EncodedReviews, validation: EncodedReviews) -> Folds:
     numbers = np.array([NEVER_HELD_OUT, 0], np.int32)
     return np.repeat(numbers, [len(train), len(validation)])
@@ -146,7 +154,7 @@ def pair_reviews(
     """
     if len(folds) != len(train) + len(validation):
         raise ValueError(f"{len(folds)} folds for {len(train)} + {len(validation)} reviews")
-    if (folds == NEVER_HELD_OUT).all():
+    if not has_held_out(folds):
         return []
     if np.array_equal(folds, _hold_out_validation(train, validation)):
         return [(train, validation)]  # without a copy of all sequences

@@ -15,7 +15,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from pydantic import ValidationError
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss, mean_absolute_error
@@ -750,7 +750,7 @@ def test_of_very_many_unlabelled_reviews_some_are_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each of them has a word of its own, which the model knows if the review was drawn."""
-    monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_UNLABELLED", 50)
+    monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_LATENT_UNLABELLED", 50)
     words = [f"unlabelled{number}" for number in range(200)]
     chunks = [pd.DataFrame({"text": words[:130]}), pd.DataFrame({"text": words[130:]})]
 
@@ -796,7 +796,7 @@ def test_without_a_comparison_the_latent_weight_is_the_default(
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_LABELLED", max_labelled)
+    monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_LATENT_LABELLED", max_labelled)
     data = make_data(300, n_labels=3)
     texts = make_synonyms(np.random.default_rng(0), [0, 1] * 100, 12)[:n_unlabelled]
     held_out = data.train.take(np.arange(n_held_out))
@@ -956,16 +956,14 @@ def test_wrong_labels_are_not_learnt(
     )
 
 
-@pytest.mark.parametrize("use_validation_rows", [True, False])
-@pytest.mark.parametrize("folds", [1, 2])
-def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
-    *,
-    folds: int,
-    use_validation_rows: bool,
-    training: TrainingParameters,
+def note_pseudo_labels(
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    data = make_data(600)
+) -> list[tuple[int, npt.NDArray[np.float64]]]:
+    """Return a list that gets an entry for each fit to pseudo-labels.
+
+    An entry is the number of labelled reviews, and the probability of the second label for each
+    unlabelled one.
+    """
     learnt: list[tuple[int, npt.NDArray[np.float64]]] = []
 
     def note(
@@ -976,6 +974,20 @@ def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
         return NgramRegression(*args, pseudo_labelled=pseudo_labelled, **kwargs)
 
     monkeypatch.setattr(ngram_regression, "NgramRegression", note)
+    return learnt
+
+
+@pytest.mark.parametrize("use_validation_rows", [True, False])
+@pytest.mark.parametrize("folds", [1, 2])
+def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
+    *,
+    folds: int,
+    use_validation_rows: bool,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = make_data(600)
+    learnt = note_pseudo_labels(monkeypatch)
     taught = Taught(data)
     chosen = with_ngrams(training, character_ngram=0)
     chosen = chosen.model_copy(update={"use_validation_rows": use_validation_rows})
@@ -992,7 +1004,11 @@ def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
         assert np.argmax(similar) == network
 
 
+@pytest.mark.parametrize(("character_ngram", "n_learnt"), [(0, 200), (4, 50)])
 def test_of_the_unlabelled_reviews_those_are_learnt_that_networks_have_scored(
+    *,
+    character_ngram: int,
+    n_learnt: int,
     data: Data,
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
@@ -1000,13 +1016,25 @@ def test_of_the_unlabelled_reviews_those_are_learnt_that_networks_have_scored(
     taught = Taught(data)
     words = [f"own{row}" for row in taught.unlabelled["row"]]
     taught.unlabelled["text"] += [f" {word}" for word in words]
+    of_networks = [np.random.default_rng(seed).normal(0, 5, (1000, 1)) for seed in range(3)]
     chosen = np.linspace(0, 999, 200).round().astype(int)
-    taught.logits = [taught.logits[0][chosen], taught.logits[1][chosen], taught.logits[2]]
-    every_word = with_ngrams(training, character_ngram=0, min_document_frequency=1)
+    taught.logits = [of_networks[0][chosen], of_networks[1][chosen], of_networks[2]]
+    monkeypatch.setattr(cotraining, "MAX_UNLABELLED_WITH_CHARACTERS", 50)
+    losses = iter([1.0, 0.5])  # of the first n-grams, and of the taught ones, which are kept
+    monkeypatch.setattr(cotraining, "measure_log_loss", lambda *_: next(losses))
+    every_word = with_ngrams(
+        training, min_document_frequency=1, character_ngram=character_ngram, character_weight=0.5
+    )
+    labels = note_pseudo_labels(monkeypatch)
     _, (model, _) = taught.teach(every_word, monkeypatch, 2)
-    assert model.unlabelled_reviews == 200
+    assert model.unlabelled_reviews == n_learnt
+    learnt = chosen[np.linspace(0, 199, n_learnt).round().astype(int)]
+    for (_, probabilities), logits in zip(labels, of_networks, strict=True):
+        both = np.stack([logit(probabilities), logits[learnt, 0]])
+        of_one_label = both[:, learnt % 2 == 1]  # which the n-grams hardly tell apart
+        assert np.corrcoef(of_one_label)[0, 1] > 0.6
     known = [number for number, word in enumerate(words) if hash_ngrams(word, 1)[0] in model.hashes]
-    np.testing.assert_array_equal(known, chosen)
+    np.testing.assert_array_equal(known, learnt)
 
 
 def test_taught_held_out_logits_know_nothing_of_their_rows(

@@ -27,9 +27,10 @@ SparseArray: TypeAlias = Any
 Mask = npt.NDArray[np.bool_]
 ROWS_AT_A_TIME = 1000  # whose intermediate results are in memory
 MAX_ENTRIES = np.iinfo(np.int32).max  # of a matrix that scikit-learn's solver takes
-# Unlabelled reviews teach n-grams nothing if more are labelled, as with 20,000 reviews of IMDB.
-MAX_LABELLED = 15_000
-MAX_UNLABELLED = 10_000  # more unlabelled reviews take longer and add little
+# For the latent semantic analysis: with 20,000 labelled reviews of IMDB, it gains nothing, and more
+# unlabelled reviews take longer and add little.
+MAX_LATENT_LABELLED = 15_000
+MAX_LATENT_UNLABELLED = 10_000
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def sample_unlabelled(
         seed: Seed by which they are drawn.
 
     """
-    if not parameters.latent_dimensions or n_labelled > MAX_LABELLED:
+    if not parameters.latent_dimensions or n_labelled > MAX_LATENT_LABELLED:
         return []
     rng = np.random.default_rng(seed)
     texts: list[str] = []
@@ -213,9 +214,9 @@ def sample_unlabelled(
     for chunk in chunks:
         for text in chunk["text"]:
             n_seen += 1
-            if n_seen <= MAX_UNLABELLED:
+            if n_seen <= MAX_LATENT_UNLABELLED:
                 texts.append(text)
-            elif (place := int(rng.integers(n_seen))) < MAX_UNLABELLED:
+            elif (place := int(rng.integers(n_seen))) < MAX_LATENT_UNLABELLED:
                 texts[place] = text
     if len(texts) < parameters.latent_dimensions:
         return []
@@ -233,6 +234,9 @@ def indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
     Returns:
         Matrix of shape (reviews, n-grams), dtype int8.
 
+    Raises:
+        InputError: The matrix is too large for scikit-learn's solver.
+
     """
     from scipy import sparse
 
@@ -246,18 +250,13 @@ def indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
         sizes.append(np.diff(np.concatenate([[0], np.cumsum(is_known)])[ends]))
         parts.append(columns[is_known].astype(np.int32))
     indices, pointers = np.concatenate(parts), np.cumsum(np.concatenate(sizes))
-    require_few_entries(len(indices), len(reviews))
+    if len(indices) > MAX_ENTRIES:
+        raise InputError(
+            f"{len(reviews):,} reviews have more than {MAX_ENTRIES:,} n-grams, the most that "
+            "scikit-learn's solver takes: use a sample of them, or do without n-grams "
+            "(training.ngrams.share=0, pseudo_labels.max_reviews=0)"
+        )
     return sparse.csr_array(
         (np.ones(len(indices), np.int8), indices, pointers.astype(indices.dtype)),
         shape=(len(reviews), len(hashes)),
     )
-
-
-def require_few_entries(n_entries: int, n_reviews: int) -> None:
-    """Raise `InputError` if a matrix is too large for scikit-learn's solver."""
-    if n_entries > MAX_ENTRIES:
-        raise InputError(
-            f"{n_reviews:,} reviews have more than {MAX_ENTRIES:,} n-grams, the most that "
-            "scikit-learn's solver takes: use a sample of them, or do without n-grams "
-            "(training.ngrams.share=0, pseudo_labels.max_reviews=0)"
-        )

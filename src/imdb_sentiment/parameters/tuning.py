@@ -240,7 +240,7 @@ class PseudoLabelsParameters(Parameters):
     """Pseudo-labels of unlabelled reviews, predicted by n-grams, which the network learns first.
 
     The n-grams of the final model then learn what the network and n-grams predict together for up
-    to 20,000 of these reviews, if that improves the average.
+    to 50,000 of these reviews, if that improves the average.
 
     Attributes:
         max_reviews: Maximum number of these reviews, at least 1,000; of more, some are drawn at

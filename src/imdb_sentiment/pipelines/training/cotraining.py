@@ -31,16 +31,24 @@ from imdb_sentiment.network.ngram_regression import (
     PseudoLabelled,
     regress_on,
 )
-from imdb_sentiment.network.ngrams import MAX_LABELLED, NgramModel, hash_labelled, hash_rows
+from imdb_sentiment.network.ngrams import NgramModel, hash_labelled, hash_rows
 from imdb_sentiment.network.training import PseudoLabels
 from imdb_sentiment.parameters import TrainingParameters
 from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels
-from imdb_sentiment.pipelines.tuning.protocol import Folds, choose_evenly, pair_reviews
+from imdb_sentiment.pipelines.tuning.protocol import (
+    MAX_LABELLED_ROWS,
+    Folds,
+    choose_evenly,
+    pair_reviews,
+)
 from imdb_sentiment.progress import track
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
+
+# Character n-grams of a long text take several times the memory of its word n-grams.
+MAX_UNLABELLED_WITH_CHARACTERS = 20_000
 
 
 def teach_ngrams(
@@ -93,8 +101,9 @@ def teach_ngrams(
         return first
     if not network_held_out.unlabelled:
         _say_without(
-            f"more than {MAX_LABELLED:,} reviews are labelled, fewer than {MIN_HELD_OUT_ROWS} are "
-            "held out, or trials are scored on the test reviews"
+            f"more than {MAX_LABELLED_ROWS:,} reviews are labelled, fewer than "
+            f"{MIN_HELD_OUT_ROWS} are held out, trials are scored on the test reviews, or the best "
+            "trial is one of an earlier version"
         )
         return first
     places = find_rows(network_held_out.rows, first_ngrams_held_out.rows)
@@ -103,8 +112,10 @@ def teach_ngrams(
     learnable = list_learnable(train, validation, training)
     label_weights = weigh_labels(train, validation, training)
     labels = pseudo_labels[-1]
-    chosen = choose_evenly(len(labels.rows), len(network_held_out.unlabelled[0]))
     character_ngram = first_ngram_model.character_ngram  # 0 if they do not help
+    used, chosen = _choose_unlabelled(
+        len(labels.rows), len(network_held_out.unlabelled[0]), has_characters=character_ngram > 0
+    )
     ngrams = training.ngrams.model_copy(update={"character_ngram": character_ngram})
     weights = NgramWeights(first_ngram_model.character_weight)
     hashes = hash_labelled(clean_reviews, ngrams, script)
@@ -146,9 +157,8 @@ def teach_ngrams(
             untaught.append(score(fitted, scored))
             of_unlabelled.append(fitted.score(unlabelled))
         teachers = fit_average(np.concatenate(untaught), None)
-        probable = starmap(
-            teachers.average, zip(network_held_out.unlabelled, of_unlabelled, strict=True)
-        )
+        of_networks = (logits[used] for logits in network_held_out.unlabelled)
+        probable = starmap(teachers.average, zip(of_networks, of_unlabelled, strict=True))
         followed = track(sets, "N-grams that learn pseudo-labels", "models")
         taught = [
             score(regress([learnt], probabilities).fit(weights), scored)
@@ -172,6 +182,25 @@ def teach_ngrams(
         return first
     rows = np.concatenate([scored.rows for _, scored in sets])
     return fitted.scale(factor), HeldOutLogits(rows, factor * logits, factor=factor)
+
+
+def _choose_unlabelled(
+    n_reviews: int, n_scored: int, *, has_characters: bool
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Choose the unlabelled reviews that the n-grams learn from.
+
+    Args:
+        n_reviews: Number of reviews whose pseudo-labels the networks have learnt.
+        n_scored: How many of these the networks of the best trial have scored, evenly spaced.
+        has_characters: Whether the n-grams include those of characters.
+
+    Returns:
+        Places of the chosen reviews among the scored ones, and among all.
+
+    """
+    n_used = min(n_scored, MAX_UNLABELLED_WITH_CHARACTERS) if has_characters else n_scored
+    used = choose_evenly(n_scored, n_used)
+    return used, choose_evenly(n_reviews, n_scored)[used]
 
 
 def _say_without(reason: str) -> None:

@@ -25,7 +25,12 @@ from imdb_sentiment.evaluation.stacking import (
 )
 from imdb_sentiment.network.model import KerasModel, PretrainedWeights
 from imdb_sentiment.network.ngram_regression import NgramRegression, default_weights, regress_on
-from imdb_sentiment.network.ngrams import MAX_LABELLED, NgramModel, hash_labelled, sample_unlabelled
+from imdb_sentiment.network.ngrams import (
+    MAX_LATENT_LABELLED,
+    NgramModel,
+    hash_labelled,
+    sample_unlabelled,
+)
 from imdb_sentiment.network.training import History, PseudoLabels, format_metrics, train_model
 from imdb_sentiment.parameters import (
     Hyperparameters,
@@ -115,9 +120,9 @@ def fit_ngrams(
     )
     if not unlabelled and ngrams.latent_dimensions and any(True for _ in clean_unlabelled_reviews):
         logger.info(
-            "The n-grams are not trained on the unlabelled reviews: %s",
-            f"more than {MAX_LABELLED:,} are labelled"
-            if n_learnable > MAX_LABELLED
+            "There is no latent semantic analysis of the unlabelled reviews: %s",
+            f"more than {MAX_LATENT_LABELLED:,} are labelled"
+            if n_learnable > MAX_LATENT_LABELLED
             else f"there are fewer than {ngrams.latent_dimensions} (ngrams.latent_dimensions)",
         )
 

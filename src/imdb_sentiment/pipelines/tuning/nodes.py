@@ -24,7 +24,6 @@ from imdb_sentiment.network.model import (
     require_pretrained_shape,
     require_word_vectors,
 )
-from imdb_sentiment.network.ngrams import MAX_LABELLED
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import (
     EpochCallback,
@@ -43,6 +42,7 @@ from imdb_sentiment.parameters import (
     parse_class_weight,
 )
 from imdb_sentiment.pipelines.tuning.protocol import (
+    MAX_LABELLED_ROWS,
     NEVER_HELD_OUT,
     Folds,
     HeldOutSet,
@@ -410,7 +410,7 @@ def _may_teach(held_out_sets: list[HeldOutSet], tuning: TuningParameters) -> boo
     n_labelled = sum(map(len, held_out_sets[0]))
     n_held_out = sum(len(held_out) for _, held_out in held_out_sets)
     is_comparable = tuning.evaluate_on == "validation" and n_held_out >= MIN_HELD_OUT_ROWS
-    return is_comparable and n_labelled <= MAX_LABELLED
+    return is_comparable and n_labelled <= MAX_LABELLED_ROWS
 
 
 def _may_be_best(trial: optuna.Trial, value: float) -> bool:

@@ -17,9 +17,11 @@ FOLDS = 2  # number of folds of that cross-validation
 MAX_STORED_ROWS = 5000
 MAX_STORED_NUMBERS = 200_000  # so 1,000 rows for 200 labels; half a megabyte for each trial
 
-# Limits for the predicted labels of unlabelled reviews, which the n-grams learn. The numbers are
-# those of all folds together, about a megabyte for each trial that may be the best.
-MAX_UNLABELLED_ROWS = 20_000
+# Limits for the predicted labels of unlabelled reviews, which the n-grams learn. With more labelled
+# reviews, there are none: that has not been tried. The numbers are those of all folds together,
+# about a megabyte for each trial that may be the best.
+MAX_LABELLED_ROWS = 50_000
+MAX_UNLABELLED_ROWS = 50_000
 MAX_UNLABELLED_NUMBERS = 400_000
 
 # The fold in which each training and then each validation review is held out, shape (reviews,), as

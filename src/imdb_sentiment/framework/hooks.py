@@ -1,6 +1,7 @@
 """Hooks that check every Kedro run and release memory, whichever session starts the run."""
 
 import ctypes
+import gc
 import itertools
 import logging
 import sys
@@ -504,7 +505,13 @@ class ReleaseMemory:
 
     @hook_impl
     def before_node_run(self) -> None:
-        """Trim the heap, where that is possible: with glibc."""
+        """Collect networks of earlier nodes, and trim the heap, where that is possible: with glibc.
+
+        A network refers to itself, and Python may wait long before it looks for such objects. That
+        takes a few milliseconds, as those imported with Keras are left out (`tensorflow_setup`).
+        """
+        if "keras" in sys.modules:
+            gc.collect()
         if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
             libc.malloc_trim(0)
 

@@ -18,7 +18,7 @@ MAX_STORED_ROWS = 5000
 MAX_STORED_NUMBERS = 200_000  # so 1,000 rows for 200 labels; half a megabyte for each trial
 
 # Limits for the predicted labels of unlabelled reviews, which the n-grams learn. With more labelled
-# reviews, there are none: that has not been tried. The numbers are those of all folds together,
+# reviews, there are none; up to 25,000 were tried. The numbers are those of all folds together,
 # about a megabyte for each trial that may be the best.
 MAX_LABELLED_ROWS = 50_000
 MAX_UNLABELLED_ROWS = 50_000

@@ -272,17 +272,19 @@ def test_word_vectors_of_another_kind_are_refused(
     [
         *((1, 2, 90), (64, 2, 90), (65, 2, 45), (640, 2, 9), (1088, 2, 6), (1089, 2, 5)),
         *((25_000, 2, 5), (64, 5, 90), (64, 6, 108), (640, 77, 139), (25_000, 77, 5)),
+        *((256_000, 2, 5), (256_001, 2, 4), (640_000, 2, 2), (640_001, 2, 1), (10**9, 2, 1)),
+        (640_001, 1112, 3),  # 20,016 steps for the labels, of 10,001 per epoch
     ],
 )
-def test_with_few_rows_or_many_labels_training_takes_more_epochs(
+def test_the_number_of_epochs_depends_on_that_of_rows_and_labels(
     n_rows: int, n_labels: int, epochs: int, conf: dict[str, Any]
 ) -> None:
-    """At least 90 steps of 64 reviews, 18 steps per label, and five epochs."""
+    """At least 90 steps of 64 reviews, and 18 steps per label; five epochs, or 20,000 steps."""
     chosen = Hyperparameters(**conf["hyperparameters"])
     assert chosen.count_epochs(n_rows, n_labels) == epochs
 
 
-def test_a_search_over_epochs_that_the_minimum_of_steps_overrides_is_refused(
+def test_a_search_over_epochs_that_the_limits_of_the_steps_override_is_refused(
     conf: dict[str, Any],
 ) -> None:
     chosen = Hyperparameters(**conf["hyperparameters"])
@@ -295,9 +297,18 @@ def test_a_search_over_epochs_that_the_minimum_of_steps_overrides_is_refused(
     with pytest.raises(InputError, match=r"epochs to null, or lower hyperparameters\.min_steps$"):
         require(640, 2, epochs=epochs)  # at least 9 epochs
     with pytest.raises(
-        InputError, match=r"\(hyperparameters\.min_steps_per_label\) take 11 epochs"
+        InputError,
+        match=r"with 640 rows, hyperparameters\.min_steps_per_label makes their number 11: set",
     ):
         require(640, 6, epochs=epochs)
+    with pytest.raises(InputError, match=r"makes their number 2: .*raise hyperparameters\.max"):
+        require(640_000, 2, epochs=epochs)
+    with pytest.raises(InputError, match=r"makes their number 1: "):
+        require(10**7, 2, epochs=epochs)
+    require(639_000, 2, epochs=epochs | {"high": 3, "low": 1})
+    require(640_000, 2, epochs=epochs | {"low": 1})
+    require(640_000, 2, epochs=epochs, max_steps={"type": "int", "low": 0, "high": 20_000})
+    require(640_000, 2, epochs={"type": "categorical", "choices": [5]})
     require(705, 2, epochs=epochs)  # at least 8 epochs of 12 steps
     require(640, 2)
     require(640, 2, epochs=epochs, batch_size={"type": "categorical", "choices": [64, 32]})

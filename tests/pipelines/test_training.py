@@ -228,18 +228,26 @@ def test_the_network_begins_with_the_pretrained_weights(training: TrainingParame
         np.testing.assert_allclose(found, given, atol=1e-6)
 
 
-def test_it_is_said_why_there_are_more_epochs(
-    training: TrainingParameters, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({}, []),
+        ({"min_steps": 5}, ["3 instead of 2 epochs, for at least 5 steps (hyperparameters.min"]),
+        ({"max_steps": 3}, ["1 instead of 2 epochs, for at most 3 steps (hyperparameters.max"]),
+    ],
+)
+def test_it_is_said_why_there_are_other_epochs(
+    limits: dict[str, int],
+    said: list[str],
+    training: TrainingParameters,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    for min_steps, says in ((0, []), (5, ["3 epochs instead of 1, for at least 5 steps"])):
-        caplog.clear()
-        few = small_hyperparameters(epochs=1, batch_size=32, min_steps=min_steps)
-        fit(make_encoded(40), make_encoded(20, seed=2), few, training)
-        said = [record.getMessage() for record in caplog.records if "epochs" in record.msg]
-        assert said == [
-            f"The final training takes {text} (hyperparameters.min_steps)" for text in says
-        ]
+    chosen = small_hyperparameters(epochs=2, batch_size=32, **limits)
+    _, history = fit(make_encoded(40), make_encoded(20, seed=2), chosen, training)
+    found = [record.getMessage() for record in caplog.records if "epochs" in record.msg]
+    assert found == [f"The final training takes {text}_steps)" for text in said]
+    assert len(history["loss"]) == chosen.count_epochs(60, 2)
 
 
 def test_validation_rows_are_learnt_from(

@@ -1,5 +1,6 @@
 """Parameters of the pipeline tuning: the hyperparameters, and how to search for the best."""
 
+import itertools
 import json
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -79,6 +80,9 @@ class Hyperparameters(Parameters):
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
         min_steps_per_label: The same for each label of the table.
+        max_steps: Maximum number of gradient steps: with very many rows, training takes fewer
+            passes than `epochs`, but at least one, and never fewer than the minimum takes. 0 for no
+            maximum.
         initial_length_fraction: Share of a sequence read in the first of several epochs, in which
             longer reviews lack their middle. It grows evenly to 1 in the last epoch (the "sequence
             length warmup" of Li et al., NeurIPS 2022). 1 for whole sequences in all epochs, which
@@ -110,13 +114,15 @@ class Hyperparameters(Parameters):
     # As in files and studies made before there was a choice.
     mixed_precision: bool = False
     min_steps_per_label: Annotated[int, Field(ge=0)] = 0
+    max_steps: Annotated[int, Field(ge=0)] = 0
     initial_length_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def count_epochs(self, n_rows: int, n_labels: int) -> int:
         """Return the number of passes over a training set of `n_rows` rows with `n_labels`."""
         steps = math.ceil(n_rows / self.batch_size)
         _, min_steps = self.find_min_steps(n_labels)
-        return max(self.epochs, math.ceil(min_steps / steps))
+        at_most = max(1, self.max_steps // steps) if self.max_steps else self.epochs
+        return max(min(self.epochs, at_most), math.ceil(min_steps / steps))
 
     def find_min_steps(self, n_labels: int) -> tuple[str, int]:
         """Return the minimum number of gradient steps, after the name of what decides about it."""
@@ -386,7 +392,7 @@ class TuningParameters(ProtocolParameters, MetricParameters):
     def require_effect_of_epochs(
         self, hyperparameters: Hyperparameters, n_rows: int, n_labels: int
     ) -> None:
-        """Raise `InputError` if `epochs` is searched, but all trials make more, for enough steps.
+        """Raise `InputError` if `epochs` is searched, but other settings decide on the epochs.
 
         Args:
             hyperparameters: Values of the hyperparameters that are not searched.
@@ -396,17 +402,25 @@ class TuningParameters(ProtocolParameters, MetricParameters):
         """
         if "epochs" not in self.search_space:
             return
-        names = ("batch_size", "min_steps", "min_steps_per_label")
-        lowest = {name: min(self._list_values(name, hyperparameters)) for name in names}
-        least = hyperparameters.model_copy(update={**lowest, "epochs": 1})
-        epochs = least.count_epochs(n_rows, n_labels)
-        if max(self._list_values("epochs", hyperparameters)) <= epochs:
-            name, min_steps = least.find_min_steps(n_labels)
-            raise InputError(
-                f"tuning.search_space has epochs, which has no effect in any trial: {min_steps} "
-                f"steps (hyperparameters.{name}) take {epochs} epochs or more of {n_rows:,} rows: "
-                f"set tuning.search_space.epochs to null, or lower hyperparameters.{name}"
+        epochs = self._list_values("epochs", hyperparameters)
+        names = ("batch_size", "min_steps", "min_steps_per_label", "max_steps")
+        values = (self._list_values(name, hyperparameters) for name in names)
+        for chosen in itertools.product(*values):
+            candidate = hyperparameters.model_copy(update=dict(zip(names, chosen, strict=True)))
+            fewest, most = (
+                candidate.model_copy(update={"epochs": limit}).count_epochs(n_rows, n_labels)
+                for limit in (min(epochs), max(epochs))
             )
+            if fewest < most or min(epochs) == max(epochs):
+                return
+        change, name = "lower", candidate.find_min_steps(n_labels)[0]
+        if most < max(epochs):
+            change, name = "raise", "max_steps"
+        raise InputError(
+            f"tuning.search_space has epochs, which has no effect in any trial: with {n_rows:,} "
+            f"rows, hyperparameters.{name} makes their number {most}: set "
+            f"tuning.search_space.epochs to null, or {change} hyperparameters.{name}"
+        )
 
     def require_rows_to_watch(
         self, hyperparameters: Hyperparameters, *, use_validation_rows: bool

@@ -18,6 +18,7 @@ reviews, the regression can learn those instead.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 # it is proportional to their share, so that n-grams that a rare label lacks have no high ratio.
 PSEUDO_COUNT = 1.0
 TOLERANCE = 0.01  # tolerance of the logistic regression
+# Hashes at which the second and each later range begins: eight with about as many hashes each.
+RANGE_STARTS = np.arange(-3, 4) * 2**61
 
 # Settings of the latent semantic analysis.
 MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams
@@ -399,8 +402,24 @@ def regress_on(
 
 
 def _count_reviews(reviews: Sequence[Hashes], minimum: int) -> tuple[Hashes, npt.NDArray[np.intp]]:
-    """Return the sorted hashes of the n-grams of at least `minimum` reviews, and of how many."""
-    hashes = np.concatenate(reviews)
+    """Return the sorted hashes of the n-grams of at least `minimum` reviews, and of how many.
+
+    They are counted range by range, since a copy of all of them may take hundreds of megabytes.
+    """
+    ends = np.array([len(review) for review in reviews])
+    cuts = np.stack([review.searchsorted(RANGE_STARTS) for review in reviews])
+    bounds = np.column_stack([np.zeros_like(ends), cuts, ends])  # (reviews, ranges + 1)
+    found = []
+    for starts, stops in pairwise(bounds.T):
+        parts = map(slice, starts, stops)
+        inside = [review[part] for review, part in zip(reviews, parts, strict=True)]
+        found.append(_count_hashes(np.concatenate(inside), minimum))
+    hashes, counts = map(np.concatenate, zip(*found, strict=True))
+    return hashes, counts
+
+
+def _count_hashes(hashes: Hashes, minimum: int) -> tuple[Hashes, npt.NDArray[np.intp]]:
+    """Return the sorted hashes that occur at least `minimum` times, and how often each does."""
     hashes.sort()  # in place, where np.unique would copy them
     # Most n-grams are rare, so those are left out before anything else is allocated.
     starts = hashes[: max(len(hashes) - minimum + 1, 0)]

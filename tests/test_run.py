@@ -712,7 +712,7 @@ def imdb(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
             [
                 "kedro run --env best --params reviews_file=imdb_reviews.csv,"
                 "unlabelled_file=imdb_unlabelled_reviews.csv,split.method=column,"
-                "split.group_column=block"
+                "split.group_column=block,split.validation_fraction=0.2"
             ],
             120,
         ),

@@ -128,6 +128,28 @@ def expect_scores(
     return np.asarray(regression.decision_function(sparse.hstack(tested).tocsr()))
 
 
+@pytest.mark.parametrize("minimum", [1, 2, 5])
+@pytest.mark.parametrize("character_ngram", [0, 4])
+def test_ngrams_are_counted_wherever_their_hashes_lie(character_ngram: int, minimum: int) -> None:
+    """They are counted in ranges of their hashes."""
+    rng = np.random.default_rng(0)
+    limits = np.iinfo(np.int64)
+    starts = np.concatenate([np.arange(-4, 4) * 2**61, np.arange(1, 9) * 2**29, [limits.max]])
+    hashes = np.unique(np.concatenate([starts, starts[:-1] + 1, starts[1:] - 1]))
+    hashes = hashes[hashes != 0]
+    reviews = [hashes[rng.random(len(hashes)) < 0.1] for _ in range(30)]
+    parameters = make_ngrams_parameters(
+        min_document_frequency=minimum, character_ngram=character_ngram, character_weight=1.0
+    )
+    model = fit_ngram_model(reviews, np.arange(30) % 2, 2, parameters)
+    counts = Counter(np.concatenate(reviews).tolist())
+    expected = {number: count for number, count in sorted(counts.items()) if count >= minimum}
+    assert model.hashes.tolist() == list(expected)
+    np.testing.assert_allclose(
+        model.idf, 1 + np.log(31 / (1 + np.array(list(expected.values())))), rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize("n_labels", [2, 3, 4])
 @pytest.mark.parametrize(
     "chosen",

@@ -284,30 +284,42 @@ def test_the_number_of_epochs_depends_on_that_of_rows_and_labels(
     assert chosen.count_epochs(n_rows, n_labels) == epochs
 
 
+def test_without_a_minimum_of_steps_training_takes_at_least_one_epoch(
+    conf: dict[str, Any],
+) -> None:
+    limits = {"min_steps": 0, "min_steps_per_label": 0, "max_steps": 1}
+    chosen = Hyperparameters(**conf["hyperparameters"] | limits)
+    assert chosen.count_epochs(65, 2) == 1
+    assert chosen.model_copy(update={"max_steps": 0}).count_epochs(10**9, 2) == 5
+
+
 def test_a_search_over_epochs_that_the_limits_of_the_steps_override_is_refused(
     conf: dict[str, Any],
 ) -> None:
     chosen = Hyperparameters(**conf["hyperparameters"])
 
-    def require(n_rows: int, n_labels: int, **space: dict[str, Any]) -> None:
+    def require(n_rows: int, n_labels: int, *others: int, **space: dict[str, Any]) -> None:
         tuning = TuningParameters(**conf["tuning"] | {"search_space": space})
-        tuning.require_effect_of_epochs(chosen, n_rows, n_labels)
+        tuning.require_effect_of_epochs(chosen, (n_rows, *others), n_labels)
 
     epochs = {"type": "int", "low": 2, "high": 9}
     with pytest.raises(InputError, match=r"epochs to null, or lower hyperparameters\.min_steps$"):
         require(640, 2, epochs=epochs)  # at least 9 epochs
     with pytest.raises(
         InputError,
-        match=r"with 640 rows, hyperparameters\.min_steps_per_label makes their number 11: set",
+        match=r"\(hyperparameters\.min_steps_per_label\) take 11 epochs or more of 640 rows: set",
     ):
         require(640, 6, epochs=epochs)
-    with pytest.raises(InputError, match=r"makes their number 2: .*raise hyperparameters\.max"):
+    with pytest.raises(InputError, match=r"640,000 rows, 20000 steps \(.*allow no more than 2: "):
         require(640_000, 2, epochs=epochs)
-    with pytest.raises(InputError, match=r"makes their number 1: "):
-        require(10**7, 2, epochs=epochs)
-    require(639_000, 2, epochs=epochs | {"high": 3, "low": 1})
+    with pytest.raises(InputError, match=r"no more than 1: .*or raise hyperparameters\.max_steps$"):
+        require(10**7, 2, 10**8, epochs=epochs)
+    # Some trial, or some fold, takes more epochs than another.
     require(640_000, 2, epochs=epochs | {"low": 1})
+    require(10**7, 2, 426_000, epochs=epochs)
+    require(640_001, 2, epochs=epochs, batch_size={"type": "categorical", "choices": [64, 128]})
     require(640_000, 2, epochs=epochs, max_steps={"type": "int", "low": 0, "high": 20_000})
+    require(640_000, 2, epochs=epochs, max_steps={"type": "int", "low": 1, "high": 30_000})
     require(640_000, 2, epochs={"type": "categorical", "choices": [5]})
     require(705, 2, epochs=epochs)  # at least 8 epochs of 12 steps
     require(640, 2)

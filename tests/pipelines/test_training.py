@@ -232,8 +232,20 @@ def test_the_network_begins_with_the_pretrained_weights(training: TrainingParame
     ("limits", "said"),
     [
         ({}, []),
-        ({"min_steps": 5}, ["3 instead of 2 epochs, for at least 5 steps (hyperparameters.min"]),
-        ({"max_steps": 3}, ["1 instead of 2 epochs, for at most 3 steps (hyperparameters.max"]),
+        (
+            {"min_steps": 5},
+            [
+                "The final training takes 3 epochs instead of 2, for at least 5 steps "
+                "(hyperparameters.min_steps)"
+            ],
+        ),
+        (
+            {"max_steps": 3},
+            [
+                "The final training takes fewer epochs than 2 (1), since more would exceed 3 steps "
+                "(hyperparameters.max_steps)"
+            ],
+        ),
     ],
 )
 def test_it_is_said_why_there_are_other_epochs(
@@ -246,7 +258,7 @@ def test_it_is_said_why_there_are_other_epochs(
     chosen = small_hyperparameters(epochs=2, batch_size=32, **limits)
     _, history = fit(make_encoded(40), make_encoded(20, seed=2), chosen, training)
     found = [record.getMessage() for record in caplog.records if "epochs" in record.msg]
-    assert found == [f"The final training takes {text}_steps)" for text in said]
+    assert found == said
     assert len(history["loss"]) == chosen.count_epochs(60, 2)
 
 

@@ -47,8 +47,9 @@ logger = logging.getLogger(__name__)
 # it is proportional to their share, so that n-grams that a rare label lacks have no high ratio.
 PSEUDO_COUNT = 1.0
 TOLERANCE = 0.01  # tolerance of the logistic regression
-# Hashes at which the second and each later range begins: eight with about as many hashes each.
-RANGE_STARTS = np.arange(-3, 4) * 2**61
+# Hashes at which the ranges begin in which n-grams are counted, without the first: eight for those
+# of words, and among them eight for those of characters (`CHARACTER_RANGE`).
+RANGE_STARTS = np.sort(np.concatenate([np.arange(-3, 4) * 2**61, np.arange(1, 9) * 2**29]))
 
 # Settings of the latent semantic analysis.
 MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams
@@ -404,7 +405,8 @@ def regress_on(
 def _count_reviews(reviews: Sequence[Hashes], minimum: int) -> tuple[Hashes, npt.NDArray[np.intp]]:
     """Return the sorted hashes of the n-grams of at least `minimum` reviews, and of how many.
 
-    They are counted range by range, since a copy of all of them may take hundreds of megabytes.
+    They are counted range by range, since a copy of all of them may take hundreds of megabytes. The
+    hashes of each review have to be sorted.
     """
     ends = np.array([len(review) for review in reviews])
     cuts = np.stack([review.searchsorted(RANGE_STARTS) for review in reviews])

@@ -1,8 +1,8 @@
 """Parameters of the pipeline tuning: the hyperparameters, and how to search for the best."""
 
-import itertools
 import json
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -80,9 +80,9 @@ class Hyperparameters(Parameters):
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
         min_steps_per_label: The same for each label of the table.
-        max_steps: Maximum number of gradient steps: with very many rows, training takes fewer
-            passes than `epochs`, but at least one, and never fewer than the minimum takes. 0 for no
-            maximum.
+        max_steps: Maximum number of gradient steps on labelled rows: with very many, training takes
+            fewer passes than `epochs`, but at least one, and never fewer than the minimum takes. 0
+            for no maximum.
         initial_length_fraction: Share of a sequence read in the first of several epochs, in which
             longer reviews lack their middle. It grows evenly to 1 in the last epoch (the "sequence
             length warmup" of Li et al., NeurIPS 2022). 1 for whole sequences in all epochs, which
@@ -114,7 +114,7 @@ class Hyperparameters(Parameters):
     # As in files and studies made before there was a choice.
     mixed_precision: bool = False
     min_steps_per_label: Annotated[int, Field(ge=0)] = 0
-    max_steps: Annotated[int, Field(ge=0)] = 0
+    max_steps: Annotated[int, Field(ge=0)] = 20_000  # so that earlier studies continue
     initial_length_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def count_epochs(self, n_rows: int, n_labels: int) -> int:
@@ -390,37 +390,41 @@ class TuningParameters(ProtocolParameters, MetricParameters):
                 )
 
     def require_effect_of_epochs(
-        self, hyperparameters: Hyperparameters, n_rows: int, n_labels: int
+        self, hyperparameters: Hyperparameters, sizes: Sequence[int], n_labels: int
     ) -> None:
-        """Raise `InputError` if `epochs` is searched, but other settings decide on the epochs.
+        """Raise `InputError` if `epochs` is searched, but the limits of the steps always decide.
 
         Args:
             hyperparameters: Values of the hyperparameters that are not searched.
-            n_rows: Number of rows that a trial learns from.
+            sizes: Numbers of rows that the networks of a trial learn from.
             n_labels: Number of labels.
 
         """
         if "epochs" not in self.search_space:
             return
-        epochs = self._list_values("epochs", hyperparameters)
-        names = ("batch_size", "min_steps", "min_steps_per_label", "max_steps")
-        values = (self._list_values(name, hyperparameters) for name in names)
-        for chosen in itertools.product(*values):
-            candidate = hyperparameters.model_copy(update=dict(zip(names, chosen, strict=True)))
-            fewest, most = (
-                candidate.model_copy(update={"epochs": limit}).count_epochs(n_rows, n_labels)
-                for limit in (min(epochs), max(epochs))
+        names = ("epochs", "batch_size", "min_steps", "min_steps_per_label", "max_steps")
+        values = {name: self._list_values(name, hyperparameters) for name in names}
+        lowest, highest = ({name: limit(values[name]) for name in names} for limit in (min, max))
+        least = hyperparameters.model_copy(update={**lowest, "epochs": 1})
+        epochs = least.count_epochs(max(sizes), n_labels)
+        if highest["epochs"] <= epochs:
+            name, min_steps = least.find_min_steps(n_labels)
+            raise InputError(
+                f"tuning.search_space has epochs, which has no effect in any trial: {min_steps} "
+                f"steps (hyperparameters.{name}) take {epochs} epochs or more of "
+                f"{max(sizes):,} rows: set tuning.search_space.epochs to null, or lower "
+                f"hyperparameters.{name}"
             )
-            if fewest < most or min(epochs) == max(epochs):
-                return
-        change, name = "lower", candidate.find_min_steps(n_labels)[0]
-        if most < max(epochs):
-            change, name = "raise", "max_steps"
-        raise InputError(
-            f"tuning.search_space has epochs, which has no effect in any trial: with {n_rows:,} "
-            f"rows, hyperparameters.{name} makes their number {most}: set "
-            f"tuning.search_space.epochs to null, or {change} hyperparameters.{name}"
-        )
+        without_minimum = {"min_steps": 0, "min_steps_per_label": 0}
+        most = hyperparameters.model_copy(update={**highest, **without_minimum})
+        epochs = most.count_epochs(min(sizes), n_labels)
+        if all(values["max_steps"]) and epochs <= lowest["epochs"] < highest["epochs"]:
+            raise InputError(
+                "tuning.search_space has epochs, which has no effect in any trial: with "
+                f"{min(sizes):,} rows, {most.max_steps} steps (hyperparameters.max_steps) allow no "
+                f"more than {epochs}: set tuning.search_space.epochs to null, or raise "
+                "hyperparameters.max_steps"
+            )
 
     def require_rows_to_watch(
         self, hyperparameters: Hyperparameters, *, use_validation_rows: bool

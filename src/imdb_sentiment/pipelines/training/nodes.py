@@ -198,14 +198,18 @@ def fit_best_model(
     labels = train.labels
     label_weights = compute_label_weights(class_weight, training_set.codes, labels)
     epochs = best_hyperparameters.count_epochs(len(training_set), len(labels))
-    if epochs != best_hyperparameters.epochs:
-        limit, (name, steps) = "least", best_hyperparameters.find_min_steps(len(labels))
-        if epochs < best_hyperparameters.epochs:
-            limit, name, steps = "most", "max_steps", best_hyperparameters.max_steps
+    if epochs > best_hyperparameters.epochs:
+        name, min_steps = best_hyperparameters.find_min_steps(len(labels))
         logger.info(
-            "The final training takes %d instead of %d epochs, for at %s %d steps "
+            "The final training takes %d epochs instead of %d, for at least %d steps "
             "(hyperparameters.%s)",
-            *(epochs, best_hyperparameters.epochs, limit, steps, name),
+            *(epochs, best_hyperparameters.epochs, min_steps, name),
+        )
+    elif epochs < best_hyperparameters.epochs:
+        logger.info(
+            "The final training takes fewer epochs than %d (%d), since more would exceed %d steps "
+            "(hyperparameters.max_steps)",
+            *(best_hyperparameters.epochs, epochs, best_hyperparameters.max_steps),
         )
     with Task("Final training", epochs, "epochs") as progress:
         return train_model(

@@ -228,8 +228,8 @@ def tune_hyperparameters(
     compute_label_weights(class_weight, learnt.codes, labels)  # refuses what no trial can use
     initial = pretrained_weights or (word_vectors,)  # what a pretrained embedding starts from
     _require_inputs(vocabulary_size, initial, hyperparameters, tuning, use_validation_rows)
-    n_rows = max(len(reviews) for reviews, _ in held_out_sets)
-    tuning.require_effect_of_epochs(hyperparameters, n_rows, len(labels))
+    sizes = [len(reviews) for reviews, _ in held_out_sets]
+    tuning.require_effect_of_epochs(hyperparameters, sizes, len(labels))
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
         origin = _describe_origin(

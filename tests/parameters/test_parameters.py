@@ -293,6 +293,16 @@ def test_without_a_minimum_of_steps_training_takes_at_least_one_epoch(
     assert chosen.model_copy(update={"max_steps": 0}).count_epochs(10**9, 2) == 5
 
 
+def test_studies_made_before_there_was_a_maximum_of_steps_continue(conf: dict[str, Any]) -> None:
+    """They have the default, which is left out of what all trials must have in common."""
+    values = dict(conf["hyperparameters"])
+    assert values.pop("max_steps") == 20_000
+    assert "max_steps" not in Hyperparameters(**conf["hyperparameters"]).model_dump(
+        exclude_defaults=True
+    )
+    assert Hyperparameters(**values) == Hyperparameters(**conf["hyperparameters"])
+
+
 def test_a_search_over_epochs_that_the_limits_of_the_steps_override_is_refused(
     conf: dict[str, Any],
 ) -> None:

@@ -38,7 +38,7 @@ from imdb_sentiment.network.ngrams import (
 )
 from imdb_sentiment.parameters import ClassWeight, NgramsParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
-from imdb_sentiment.text.ngrams import Hashes
+from imdb_sentiment.text.ngrams import CHARACTER_RANGE, Hashes
 from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,11 @@ logger = logging.getLogger(__name__)
 # it is proportional to their share, so that n-grams that a rare label lacks have no high ratio.
 PSEUDO_COUNT = 1.0
 TOLERANCE = 0.01  # tolerance of the logistic regression
-# Hashes at which the ranges begin in which n-grams are counted, without the first: eight for those
-# of words, and among them eight for those of characters (`CHARACTER_RANGE`).
-RANGE_STARTS = np.sort(np.concatenate([np.arange(-3, 4) * 2**61, np.arange(1, 9) * 2**29]))
+# N-grams are counted in ranges of their hashes, which begin here (the first one has no beginning).
+# Those of characters would nearly all fall into one range, so theirs is divided, too.
+RANGE_STARTS = np.sort(
+    np.concatenate([np.arange(-3, 4) * 2**61, np.linspace(*CHARACTER_RANGE, 9, dtype=np.int64)])
+)
 
 # Settings of the latent semantic analysis.
 MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams

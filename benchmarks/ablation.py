@@ -59,14 +59,22 @@ CHANGES = {
             f"hyperparameters.pretrained_embedding=false,hyperparameters.embedding_size={SIZE}"
         ),
         "no language model": "language_model.passes=0,language_model.passes_without_unlabelled=0",
+        "one layer": "hyperparameters.lstm_layers=1",
         "one direction": "hyperparameters.bidirectional=false",
         "the last output instead of pooling": "hyperparameters.pooling=last",
         "5000 words": "tokenizer.vocabulary_size=5000",
         "200 words": "tokenizer.sequence_length=200",
     },
 }
-# Changes with one of these need the data processed again; the last two, because of pretraining.
-OF_DATA = ("word_vectors", "tokenizer", "language_model", "bidirectional", "pretrained_embedding")
+# Changes with one of these need the data processed again; the last three, because of pretraining.
+OF_DATA = (
+    "word_vectors",
+    "tokenizer",
+    "language_model",
+    "lstm_layers",
+    "bidirectional",
+    "pretrained_embedding",
+)
 FOLDS = 5
 
 

@@ -82,6 +82,7 @@ def main() -> None:
     """Run the pipelines and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the columns review and sentiment")
+    parser.add_argument("--times", type=int, default=1, help="repetitions of the rows")
     parser.add_argument("--runs", type=int, default=20, help="runs per pipeline")
     parser.add_argument("--every", type=float, default=8, help="mean seconds between two kills")
     parser.add_argument("--seed", type=int, default=0, help="seed of the kills")
@@ -92,18 +93,21 @@ def main() -> None:
         project = make_project(Path(temporary))
         (project / "data/06_models").mkdir()
         shutil.copy(ROOT / "data/06_models/model.onnx", project / "data/06_models")
-        repeat_csv(arguments.csv.resolve(), project / "data/01_raw/reviews.csv", 1)
-        rows = len(pd.read_csv(arguments.csv, usecols=["review"]))
+        repeat_csv(arguments.csv.resolve(), project / "data/01_raw/reviews.csv", arguments.times)
+        rows = arguments.times * len(pd.read_csv(arguments.csv, usecols=["review"]))
         for pipeline in OUTPUTS:
             run(project, pipeline, 1, arguments.every, rng)
             expected = read_outputs(project, pipeline)
             counts: collections.Counter[str] = collections.Counter()
             for _ in range(arguments.runs):
-                counts["killed"] += run(project, pipeline, 2, arguments.every, rng)
+                killed = run(project, pipeline, 2, arguments.every, rng)
+                counts["killed"] += killed
+                counts["disturbed"] += killed > 0
                 counts["different"] += read_outputs(project, pipeline) != expected
             print(
                 f"{pipeline} of {rows:,} rows: {arguments.runs} runs, {counts['killed']} workers "
-                f"killed, {counts['different']} runs with other bytes in {len(expected)} files",
+                f"killed in {counts['disturbed']} of them, {counts['different']} runs with other "
+                f"bytes in {len(expected)} files",
                 flush=True,
             )
             if counts["different"]:

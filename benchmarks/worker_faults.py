@@ -35,7 +35,8 @@ def run(project: Path, pipeline: str, workers: int, kill_every: float, rng: rand
     """Run a pipeline; return how many workers were killed meanwhile."""
     for folder in OUTPUTS[pipeline]:
         shutil.rmtree(project / "data" / folder, ignore_errors=True)
-    parameters = f"reviews_file=reviews.csv,input_file={project}/data/01_raw/reviews.csv"
+    name = "input_file" if pipeline == "inference" else "reviews_file"
+    parameters = f"{name}={project}/data/01_raw/reviews.csv"
     command = [sys.executable, "-m", "kedro", "run", "--pipelines", pipeline, "--params"]
     killed = 0
     with (project / "log").open("w+", encoding="utf-8") as log:

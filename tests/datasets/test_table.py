@@ -372,6 +372,13 @@ def test_unreadable_files_of_other_formats_are_explained(
         read(tmp_path / name, content)
 
 
+def test_a_format_that_can_not_be_written_is_explained(tmp_path: Path) -> None:
+    dataset = TableDataset(filepath=str(tmp_path / "a.xlsx"))
+    with pytest.raises(DatasetError, match=r"Excel files can't be written: name a CSV \(\.csv\)"):
+        dataset.save([pd.DataFrame({"text": ["good"]})])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)]
 )

@@ -36,6 +36,13 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
         (["1 year", "3 months"], ["1 year", "3 months"], False),
         (["2 / 10", "1/100"], ["1/100", "2 / 10"], False),
         (["True", "False"], ["False", "True"], True),
+        (["pos", "neutral", "neg"], ["neg", "neutral", "pos"], True),
+        (["POS", "neu", "Neg"], ["Neg", "neu", "POS"], True),
+        (["very_pos", "neg", "very_negative"], ["very_negative", "neg", "very_pos"], True),
+        (["Strongly-Agree", "agree", "Disagree"], ["Disagree", "agree", "Strongly-Agree"], True),
+        (["good", "Okay", "bad"], ["bad", "Okay", "good"], True),
+        (["👍", "👎"], ["👎", "👍"], True),
+        (["positive", "positively"], ["positive", "positively"], False),
         (["inf", "2", "10"], ["10", "2", "inf"], False),  # no numbers
         (["1_0", "2"], ["1_0", "2"], False),
         (["world", "Sports", "business"], ["business", "Sports", "world"], False),

@@ -21,6 +21,7 @@ from imdb_sentiment.datasets.parquet_format import read_parquet, write_parquet
 from imdb_sentiment.datasets.table_files import (
     CSV,
     JSON_LINES,
+    OTHERS,
     PARQUET,
     TABS,
     FileToRead,
@@ -71,6 +72,11 @@ def write_table(
             or an argument is not known, or the encoding lacks a character.
 
     """
+    if find_suffix(name) in OTHERS:
+        raise InputError(
+            f"{name}: {OTHERS[find_suffix(name)]} files can't be written: name a CSV (.csv), JSON "
+            "Lines (.jsonl) or Parquet file (.parquet) instead"
+        )
     form = find_format(name)
     if save_args and form in (JSON_LINES, PARQUET):
         raise InputError(f"{name}: save_args apply only to CSV files: remove them")

@@ -32,13 +32,18 @@ LIKELY_LABEL = 10  # minimum number of rows of a label that might be a misspelli
 MAX_COMPARED = 1000  # maximum number of values of a column that are compared with each other
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 
-# Labels that have an order, from negative to positive.
+# Labels that have an order, from negative to positive, in the spelling of `SPELLINGS`.
 ORDERS = (
     ("very negative", "negative", "neutral", "positive", "very positive"),
-    ("neg", "neu", "pos"),
     ("negative", "mixed", "positive"),
     ("bad", "neutral", "good"),
+    ("bad", "ok", "good"),
     ("poor", "average", "good"),
+    ("strongly disagree", "disagree", "neutral", "agree", "strongly agree"),
+    ("dislike", "like"),
+    ("unhappy", "happy"),
+    ("rotten", "fresh"),
+    ("👎", "👍"),
     ("low", "medium", "high", "urgent"),
     ("low", "normal", "high", "urgent"),
     ("low", "medium", "high", "critical"),
@@ -63,6 +68,7 @@ SPELLINGS = {
     "y": "yes",
     "f": "false",
     "t": "true",
+    "okay": "ok",
 }
 
 
@@ -242,10 +248,16 @@ def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     if len(ratings) == len(found) and _is_one_unit({unit for _, unit in ratings.values()}):
         return sorted(found, key=lambda label: ratings[label][0]), True
     for order in ORDERS:
-        places = {label: normalise_label(label) for label in found}
+        places = {label: _unify_spelling(label) for label in found}
         if set(places.values()) <= set(order):
             return sorted(found, key=lambda label: order.index(places[label])), True
     return found, False
+
+
+def _unify_spelling(label: str) -> str:
+    """Return a label as `ORDERS` has it, such as `very negative` for `very_neg`."""
+    words = re.split(r"[\s_-]+", normalise_label(label))
+    return " ".join(SPELLINGS.get(word, word) for word in words)
 
 
 def _parse_rating(label: str) -> tuple[Decimal, str] | None:

@@ -546,8 +546,9 @@ def _report(
             make_printable(_shorten(example)),
         )
     logger.info(
-        "To change this, set text_column, label_column and labels under reviews in "
-        "conf/local/parameters.yml"
+        "To change this, set text_column, label_column and labels%s under reviews in "
+        "conf/local/parameters.yml",
+        " (the positive class last)" if len(found.labels) == 2 else "",  # noqa: PLR2004
     )
 
 

@@ -72,15 +72,16 @@ def write_table(
             or an argument is not known, or the encoding lacks a character.
 
     """
-    if find_suffix(name) in OTHERS:
+    suffix = find_suffix(name)
+    if suffix in OTHERS:
         raise InputError(
-            f"{name}: {OTHERS[find_suffix(name)]} files can't be written: name a CSV (.csv), JSON "
+            f"{name}: {OTHERS[suffix]} files can't be written: name a CSV (.csv), JSON "
             "Lines (.jsonl) or Parquet file (.parquet) instead"
         )
     form = find_format(name)
     if save_args and form in (JSON_LINES, PARQUET):
         raise InputError(f"{name}: save_args apply only to CSV files: remove them")
-    delimiter = {"sep": "\t"} if find_suffix(name) in TABS else {}
+    delimiter = {"sep": "\t"} if suffix in TABS else {}
     options = complete_save_args(delimiter | save_args)
     with open_compressed(path, name) as file:
         if form == JSON_LINES:

@@ -247,10 +247,11 @@ def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     ratings = {label: rating for label in found if (rating := _parse_rating(label))}
     if len(ratings) == len(found) and _is_one_unit({unit for _, unit in ratings.values()}):
         return sorted(found, key=lambda label: ratings[label][0]), True
-    for order in ORDERS:
-        places = {label: _unify_spelling(label) for label in found}
-        if set(places.values()) <= set(order):
-            return sorted(found, key=lambda label: order.index(places[label])), True
+    names = {label: _unify_spelling(label) for label in found}
+    if len(set(names.values())) == len(found):  # not with two labels for the same place
+        for order in ORDERS:
+            if set(names.values()) <= set(order):
+                return sorted(found, key=lambda label: order.index(names[label])), True
     return found, False
 
 

@@ -513,7 +513,8 @@ def _report(
     if labels:
         listed += "" if labels.is_order_known else ", in alphabetical order"
         others = _list_others(labels, repr)
-    if len(found.labels) == 2:  # noqa: PLR2004
+    is_binary = len(found.labels) == 2  # noqa: PLR2004
+    if is_binary:
         listed += f"; positive class: {_shorten(found.labels[1])!r}"
     logger.info(
         "%s",
@@ -548,7 +549,7 @@ def _report(
     logger.info(
         "To change this, set text_column, label_column and labels%s under reviews in "
         "conf/local/parameters.yml",
-        " (the positive class last)" if len(found.labels) == 2 else "",  # noqa: PLR2004
+        " (the positive class last)" if is_binary else "",
     )
 
 

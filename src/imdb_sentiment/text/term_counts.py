@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from imdb_sentiment.text.word_numbers import join_words, number_words
 from imdb_sentiment.text.words import Script, get_rule
 
-Codes = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.integer]
 
 NONE = -1  # no n-gram
 N_FIRST = 1000  # number of texts that tell which words they have
@@ -84,7 +84,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
             self.are_all_words_ = 2 * n_terms < n_words
         cut = rule.split if self.are_all_words_ else rule.split_terms
         numbers, lengths, words = number_words(join_words(cut(text)) for text in texts)
-        text_of = np.repeat(np.arange(len(lengths)), lengths)
+        text_of = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         if learn:
             kept, columns, counts = self._keep_frequent(numbers, text_of, len(lengths), len(words))
             if not len(kept):
@@ -100,7 +100,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
             starts = np.flatnonzero(
                 (ngrams[:-n] != NONE) & (terms[n:] != NONE) & (text_of[:-n] == text_of[n:])
             )
-            codes = ngrams[starts] * len(self.terms_) + terms[starts + n]
+            codes = ngrams[starts].astype(np.int64) * len(self.terms_) + terms[starts + n]
             if learn:
                 places, distinct = pd.factorize(codes)
                 kept, columns, counts = self._keep_frequent(
@@ -111,14 +111,14 @@ class TermCounter(TransformerMixin, BaseEstimator):
                 ngrams_known = pd.Index(self.ngrams_[n - 1])
                 columns = ngrams_known.get_indexer(pd.Index(codes))
                 counts = _tabulate(columns, text_of[starts], len(lengths), len(ngrams_known))
-            ngrams = np.full(len(terms), NONE)
+            ngrams = np.full(len(terms), NONE, np.int32)
             ngrams[starts] = columns
             tables.append(counts)
-        return sparse.hstack(tables, format="csr")
+        return sparse.hstack(tables, format="csr").astype(np.float64)
 
     def _keep_frequent(
-        self, numbers: npt.NDArray[np.integer], text_of: Codes, n_texts: int, n_distinct: int
-    ) -> tuple[Codes, Codes, sparse.csr_array]:
+        self, numbers: Numbers, text_of: Numbers, n_texts: int, n_distinct: int
+    ) -> tuple[Numbers, Numbers, sparse.csr_array]:
         """Choose the n-grams that occur in enough texts, and give each a column.
 
         Args:
@@ -132,23 +132,33 @@ class TermCounter(TransformerMixin, BaseEstimator):
             each place; and the number of occurrences of each kept n-gram in each text.
 
         """
-        counts = _tabulate(numbers, text_of, n_texts, n_distinct)
-        frequencies = np.bincount(counts.indices, minlength=n_distinct)
-        kept = np.flatnonzero(frequencies >= self.min_document_frequency)
-        column_of = np.full(n_distinct, NONE)
-        column_of[kept] = np.arange(len(kept))
-        return kept, column_of[numbers], counts[:, kept]
+        # Most n-grams occur only once, and are dropped before the texts that have them are counted.
+        occurrences = np.bincount(numbers, minlength=n_distinct)
+        candidates = np.flatnonzero(occurrences >= self.min_document_frequency)
+        columns = _number(candidates, n_distinct)[numbers]
+        counts = _tabulate(columns, text_of, n_texts, len(candidates))
+        frequencies = np.bincount(counts.indices, minlength=len(candidates))
+        is_kept = frequencies >= self.min_document_frequency
+        kept = candidates[is_kept]
+        return kept, _number(kept, n_distinct)[numbers], counts[:, is_kept]
 
 
-def _tabulate(
-    columns: npt.NDArray[np.integer], text_of: Codes, n_texts: int, n_columns: int
-) -> sparse.csr_array:
+def _number(chosen: Numbers, n: int) -> Numbers:
+    """Return the place of each number below n among the chosen ones, or NONE; shape (n,)."""
+    places = np.full(n, NONE, np.int32)
+    places[chosen] = np.arange(len(chosen))
+    return places
+
+
+def _tabulate(columns: Numbers, text_of: Numbers, n_texts: int, n_columns: int) -> sparse.csr_array:
     """Return the number of occurrences of each column in each text."""
     known = np.flatnonzero(columns != NONE)
-    pointers = np.searchsorted(text_of[known], np.arange(n_texts + 1))
+    pointers = np.searchsorted(text_of[known], np.arange(n_texts + 1, dtype=np.int32))
     places = columns[known]
     if len(known) <= np.iinfo(np.int32).max:  # otherwise SciPy needs int64
         pointers, places = pointers.astype(np.int32), places.astype(np.int32)
-    counts = sparse.csr_array((np.ones(len(known)), places, pointers), (n_texts, n_columns))
+    counts = sparse.csr_array(
+        (np.ones(len(known), np.int32), places, pointers), (n_texts, n_columns)
+    )
     counts.sum_duplicates()
     return counts

@@ -5,10 +5,10 @@
     .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv --simulate
 
 The loop (`plain_loop.py`) and `kedro run --pipelines data_processing`, imports included, run
-alternately, in a temporary copy of the project. After them come the nodes that describe the data
-and fit and score the baseline; their seconds are those that Kedro logs, without the start. With
-`--workers`, data_processing alone runs with each of these values of `processing.workers`, in turn
-with the loop.
+alternately, in a temporary copy of the project. After them come the nodes of tuning that the
+baseline needs, and those that describe the data and fit and score the baseline; their seconds are
+those that Kedro logs, without the start. With `--workers`, data_processing alone runs with each of
+these values of `processing.workers`, in turn with the loop.
 
 With `--simulate`, the workers sleep for as long as it takes on one core to read, clean and cut the
 rows of a part and to write the result, instead of doing so. The run itself does its real work. For
@@ -56,6 +56,7 @@ MAX_WRITTEN = 500_000_000  # bytes of results after which their file is overwrit
 TIMED = 3  # number of real chunks, whose median time is simulated
 COMMANDS = {
     "data_processing": ["--pipelines", "data_processing"],
+    "choose the metric and assign folds": ["--pipelines", "tuning", "--to-outputs", "folds,metric"],
     "describe_data, fit_baseline, score_baseline": [
         "--nodes",
         "reporting.facts.describe_data,training.fit_baseline,reporting.scoring.score_baseline",

@@ -40,6 +40,7 @@ def test_counts_are_those_of_scikit_learn(
             ours.fit(texts)
         return
     found = ours.fit_transform(texts).toarray()
+    assert found.dtype == np.float64
     both = np.vstack([found, ours.transform(others).toarray()])
     assert sort_columns(both) == sort_columns(
         np.vstack([expected, theirs.transform(others).toarray()])

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from imdb_sentiment.text.word_numbers import join_words, number_words
 from imdb_sentiment.text.words import Script, get_rule
 
-Numbers = npt.NDArray[np.integer]
+Integers = npt.NDArray[np.integer]
 
 NONE = -1  # no n-gram
 N_FIRST = 1000  # number of texts that tell which words they have
@@ -92,7 +92,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
             self.terms_, self.ngrams_ = [words[number] for number in kept], []
         else:
             known = dict(zip(self.terms_, range(len(self.terms_)), strict=True))
-            columns = np.array([known.get(word, NONE) for word in words], np.int64)[numbers]
+            columns = np.array([known.get(word, NONE) for word in words], np.int32)[numbers]
             counts = _tabulate(columns, text_of, len(lengths), len(known))
         terms = ngrams = columns  # the columns of the term, and of the n-gram, that start there
         tables = [counts]
@@ -117,8 +117,8 @@ class TermCounter(TransformerMixin, BaseEstimator):
         return sparse.hstack(tables, format="csr").astype(np.float64)
 
     def _keep_frequent(
-        self, numbers: Numbers, text_of: Numbers, n_texts: int, n_distinct: int
-    ) -> tuple[Numbers, Numbers, sparse.csr_array]:
+        self, numbers: Integers, text_of: Integers, n_texts: int, n_distinct: int
+    ) -> tuple[Integers, Integers, sparse.csr_array]:
         """Choose the n-grams that occur in enough texts, and give each a column.
 
         Args:
@@ -132,7 +132,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
             each place; and the number of occurrences of each kept n-gram in each text.
 
         """
-        # Most n-grams occur only once, and are dropped before the texts that have them are counted.
+        # Those with too few occurrences, which are most, are dropped before texts are counted.
         occurrences = np.bincount(numbers, minlength=n_distinct)
         candidates = np.flatnonzero(occurrences >= self.min_document_frequency)
         columns = _number(candidates, n_distinct)[numbers]
@@ -143,14 +143,16 @@ class TermCounter(TransformerMixin, BaseEstimator):
         return kept, _number(kept, n_distinct)[numbers], counts[:, is_kept]
 
 
-def _number(chosen: Numbers, n: int) -> Numbers:
+def _number(chosen: Integers, n: int) -> Integers:
     """Return the place of each number below n among the chosen ones, or NONE; shape (n,)."""
     places = np.full(n, NONE, np.int32)
     places[chosen] = np.arange(len(chosen))
     return places
 
 
-def _tabulate(columns: Numbers, text_of: Numbers, n_texts: int, n_columns: int) -> sparse.csr_array:
+def _tabulate(
+    columns: Integers, text_of: Integers, n_texts: int, n_columns: int
+) -> sparse.csr_array:
     """Return the number of occurrences of each column in each text."""
     known = np.flatnonzero(columns != NONE)
     pointers = np.searchsorted(text_of[known], np.arange(n_texts + 1, dtype=np.int32))
